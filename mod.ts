@@ -55,6 +55,7 @@ export type {
   FollowableEvent,
   FollowedEvent,
   FollowEventsOptions,
+  PauseOptions,
 } from "./src/contract/calls/durable_messages.ts";
 export type {
   AppBehaviorCode,
@@ -178,6 +179,7 @@ export type {
   RouteRequest,
   StoreHealth,
   SubscriptionHealth,
+  SubscriptionPause,
 } from "./src/contract/nodes/node_info.ts";
 export type { LogFields } from "./src/contract/nodes/observer.ts";
 export type { FailOptions, Success } from "./src/contract/calls/result.ts";

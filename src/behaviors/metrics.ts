@@ -145,6 +145,7 @@ function instrumentsOf(meter: Meter) {
       "{subscription}",
       "Subscriptions that hand nothing out: the log cannot be read, or failed messages cannot be put aside",
     ),
+    paused: level("catga.log.paused", "{subscription}", "Subscriptions that an operator has paused"),
     outboxOldest: meter.createObservableGauge("catga.sql.oldest", {
       unit: "s",
       description: "The age of the oldest row of an outbox that the log does not have",
@@ -177,7 +178,7 @@ const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
 /** Records the gauges and the counters of one app. */
 function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): Attachment {
-  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } =
+  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped, paused } =
     instruments;
   const node = { "catga.node": app.self.id };
   /** Limits of subscriptions that this node has led, by the text of both. */
@@ -189,7 +190,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   const relayed = new Set<string>();
   const { openRuns: level, limitRunning, limitWaiting, outboxOldest, outboxRefused, outboxStopped } = instruments;
   const openRuns = new OpenRuns(app);
-  const ofLog = [dead, retrying, open, lag, oldest, stopped, limitRunning, limitWaiting];
+  const ofLog = [dead, retrying, open, lag, oldest, stopped, paused, limitRunning, limitWaiting];
   const ofOutboxes = [outboxOldest, outboxRefused, outboxStopped];
   const gauges = [alarms, inFlight, queued, breakersOpen, nodes, ...ofLog, ...ofOutboxes, level];
   const read = (result: BatchObservableResult) => {
@@ -230,6 +231,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
         result.observe(limitRunning, limit?.running ?? 0, of);
         result.observe(limitWaiting, limit?.waiting ?? 0, of);
       }
+      result.observe(paused, state === "following" || known.paused === undefined ? 0 : 1, attributes);
       result.observe(stopped, state === "stopped" || state === "stalled" ? 1 : 0, attributes);
     }
     for (const { name, leads, oldest, refused, halted } of health.sql ?? []) {

@@ -152,9 +152,33 @@ describe("the tool and the log", await requireNatsServer(), () => {
     ]);
   });
 
+  it("subscriptions pause and resume: it is shown, with its reason, until it is resumed", async () => {
+    const paused = await run("subscriptions", "pause", "billing", "--reason", "the bank is closed", "--for", "10m");
+    assertEquals([paused.code, paused.out, paused.err], [0, "paused: shop/billing\n", ""]);
+    const { out, err } = await run("subscriptions");
+    assertEquals(rows(out).at(-1)?.slice(6), ["shop-1 (paused)", "Paid"]);
+    assertMatch(err, /^shop\/billing: paused by an operator since \S+Z, until \S+Z: the bank is closed\n$/);
+    const [info] = json((await run("subscriptions", "--json")).out);
+    assertEquals([info.paused.reason, info.paused.until - info.paused.since], ["the bank is closed", 600_000]);
+    assertEquals(
+      (await run("subscriptions", "resume", "shop/billing", "--json")).out,
+      '{"resumed":{"service":"shop","name":"billing"}}\n',
+    );
+    assertEquals(rows((await run("subscriptions")).out).at(-1)?.slice(6), ["shop-1", "Paid"]);
+    const wrong = [["pause"], ["stop", "billing"], ["resume", "billing", "--for", "1s"], [
+      "pause",
+      "billing",
+      "--for",
+      "x",
+    ]];
+    for (const args of wrong) assertEquals((await run("subscriptions", ...args)).code, 2, args.join(" "));
+    assertEquals((await run("subscriptions", "pause", "nothing")).code, 1);
+  });
+
   it("subscriptions remove: only one that no node handles, with what it has parked", async () => {
     await put("renamed", [dead(0), dead(1)], read());
     await run("rewind", "renamed", "start");
+    await run("subscriptions", "pause", "renamed");
     const refused = await run("subscriptions", "remove", "billing");
     assertEquals(refused.code, 1); // the command line is right: with another cluster it would succeed
     assertStringIncludes(refused.err, "the subscription shop/billing is handled by shop-1");

@@ -391,8 +391,23 @@ export interface SearchHit {
   readonly payload: string;
 }
 
-/** The body of `POST change`: a change of dead letters, of schedules or of workflow runs. */
-export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunChangeRequest | RunsRequest;
+/** The body of `POST change`: a change of dead letters, of subscriptions, of schedules or of workflow runs. */
+export type ChangeRequest =
+  | LettersRequest
+  | EditRequest
+  | PauseRequest
+  | CancelRequest
+  | RunChangeRequest
+  | RunsRequest;
+
+/** Pauses a subscription, or resumes it. */
+export interface PauseRequest {
+  readonly do: "pause" | "resume";
+  readonly service: string;
+  readonly subscription: string;
+  /** Reason that is shown with the pause; absent for `resume`. */
+  readonly reason?: string;
+}
 
 /**
  * Changes all workflow runs that match: that have this status, belong to this workflow, and have this text in an

@@ -15,6 +15,7 @@ import type {
   DeadLetterOptions,
   EventFollower,
   FollowEventsOptions,
+  PauseOptions,
   SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
 
@@ -256,6 +257,8 @@ export interface DurableLog {
   /** Returns the messages that wait for a node with another version; they are read when they are first asked for. */
   refused(): AwaitingMessages;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
+  pause(subscription: string, options: PauseOptions): Promise<void>;
+  resume(subscription: string): Promise<void>;
   /** Returns the events of a durable contract, in the order of the log. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**

@@ -10,6 +10,7 @@ import type {
   DeadLetterOptions,
   EventFollower,
   FollowEventsOptions,
+  PauseOptions,
   SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
 import type { Result } from "../contract/calls/result.ts";
@@ -163,6 +164,14 @@ class NodeLog implements DurableLog {
 
   async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
     await this.#administration.rewind(this.#options.host.service, subscription, to);
+  }
+
+  async pause(subscription: string, options: PauseOptions): Promise<void> {
+    await this.#administration.pause(this.#options.host.service, subscription, options);
+  }
+
+  async resume(subscription: string): Promise<void> {
+    await this.#administration.resume(this.#options.host.service, subscription);
   }
 
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {

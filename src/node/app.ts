@@ -26,12 +26,14 @@ import type { Health, NodeChange, NodeInfo } from "../contract/nodes/node_info.t
 import {
   checkDeadLetterOptions,
   checkFollowOptions,
+  checkPauseOptions,
   type DeadLetter,
   type DeadLetterOptions,
   type EnqueueOptions,
   type EventFollower,
   type FollowEventsOptions,
   type KeepOptions,
+  type PauseOptions,
   type SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
 import type {
@@ -117,7 +119,7 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
   ...["start", "result", "tell", "ask", "cancel", "runs", "view", "watch"],
-  ...["follow", "subscriptions", "deadLetters", "rewind"],
+  ...["follow", "subscriptions", "deadLetters", "rewind", "pause", "resume"],
   ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
 
@@ -695,6 +697,17 @@ export class App implements NodeHost, DrainableNode {
   async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
     this.#checkOpen();
     await (await this.log()).rewind(subscription, to);
+  }
+
+  async pause(subscription: string, options: PauseOptions = {}): Promise<void> {
+    checkPauseOptions(options);
+    this.#checkOpen();
+    await (await this.log()).pause(subscription, options);
+  }
+
+  async resume(subscription: string): Promise<void> {
+    this.#checkOpen();
+    await (await this.log()).resume(subscription);
   }
 
   broadcast(

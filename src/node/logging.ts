@@ -230,6 +230,7 @@ const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "begun": '. To handle these, too: from: "start" for a new subscription, or catga rewind',
   "existing": ". To handle stored messages again: catga rewind",
   "waiting": "", // the observation's reason says it
+  "paused": "", // so it does here
 };
 
 const LOSSES = {
@@ -250,6 +251,7 @@ const STATES = {
   "stopped": "has stopped",
   "going on": "goes on",
   "waiting": "waits",
+  "paused": "is paused by an operator",
   "rewound": "has gone back in the log",
   "begun": "begins now",
   "existing": "exists already",

@@ -88,7 +88,7 @@ export class NodeAlarms {
         if (seen.state === "stopped") {
           const since = this.#stopped.get(seen.subscription)?.since ?? now;
           this.#stopped.set(seen.subscription, { why: seen.reason ?? "it gave no reason", since });
-        } else if (seen.state !== "waiting") this.#stopped.delete(seen.subscription);
+        } else if (seen.state !== "waiting" && seen.state !== "paused") this.#stopped.delete(seen.subscription);
         return;
       case "dead-letter":
         return this.#noteDeadLetter(seen, now);
@@ -264,7 +264,7 @@ export class NodeAlarms {
   }
 
   #subscription(health: SubscriptionHealth): ObservedSubscription {
-    const { service, name, state, error, lag, ends, retrying, lastFailure, hanging, awaiting } = health;
+    const { service, name, state, error, lag, open, ends, retrying, lastFailure, hanging, awaiting, paused } = health;
     const label = `${service}/${name}`;
     const stopped = this.#stopped.get(label);
     const why = state === "stalled"
@@ -274,7 +274,7 @@ export class NodeAlarms {
       label,
       lag,
       ends,
-      ...{ hanging, awaiting },
+      ...{ hanging, awaiting, paused, open: open + retrying },
       ...(READ_MODEL_STATES.has(state) && lastFailure !== undefined
         ? { failing: { ...lastFailure, count: retrying } }
         : {}),

@@ -310,11 +310,12 @@ export function ledSubscriptions(nodes: WellNodes): string[] {
 export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
   for (const [id, app] of nodes) {
-    for (const { service, name, state, open, lag, retrying, dead } of app.health().subscriptions) {
+    for (const { service, name, state, open, lag, retrying, dead, paused } of app.health().subscriptions) {
       if (state === "following" || (open === 0 && lag === 0 && retrying === 0 && !STUCK.has(state))) continue;
       const parked = retrying === 0 ? "" : `, ${waiting(retrying)}`;
       const letters = dead === 0 ? "" : `, ${dead} dead letter(s)`;
-      left.push(`${service}/${name} on ${id} is ${state}: ${open} in hand${parked}${letters}, ${lag} not read`);
+      const is = paused === undefined ? state : "paused (app.resume has it go on)";
+      left.push(`${service}/${name} on ${id} is ${is}: ${open} in hand${parked}${letters}, ${lag} not read`);
     }
   }
   const [app] = nodes.values();
@@ -330,7 +331,8 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
 
 /** Describes the unread messages of a subscription whose leader has no open message. */
 function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
-  const { service, name, abandoned, leader, lag, open, retrying, dead, requested } = info;
+  const { service, name, abandoned, leader, lag, open, retrying, dead, requested, paused } = info;
+  if (paused !== undefined && lag + open > 0) return [`${service}/${name} is paused: app.resume has it go on`];
   if (abandoned) return []; // the messages will not be handled, because no node handles the contract
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];

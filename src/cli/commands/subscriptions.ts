@@ -1,7 +1,11 @@
-/** `subscriptions`: shows the progress of each subscription, and removes a subscription that no node handles. */
+/**
+ * `subscriptions`: shows the progress of each subscription, pauses and resumes one, and removes a subscription that no
+ * node handles.
+ */
 import type { SubscriptionInfo } from "../../../mod.ts";
 import { show } from "../../data/checks.ts";
 import { printable } from "../../data/printable.ts";
+import { dateOf } from "../../ports/clock.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
@@ -12,9 +16,9 @@ import { findSubscription } from "../terminal/subscription_name.ts";
 /** The `subscriptions` command of the tool. */
 export const subscriptions: CliCommand = {
   name: "subscriptions",
-  words: "[remove NAME]",
-  summary: "lists how far each subscription is; removes one",
-  flags: ["service"],
+  words: "[pause|resume|remove NAME]",
+  summary: "lists how far each subscription is; pauses one",
+  flags: ["service", "reason", "for"],
   more: `
 LAG counts messages of the log that it has not read, each with 1 to 512 events;
 OLDEST is the age of the oldest message that it has not handled; RETRYING counts
@@ -22,17 +26,35 @@ what waits for its next attempt, or behind such a message of its key; DEAD its
 dead letters (\`catga dead\`). The service of queued commands is @, and their
 subscription has the name of the command.
 
+\`subscriptions pause NAME\` has a subscription, or a queued command, hand out
+nothing until \`resume NAME\`, over restarts and deploys; or --for 10m. What runs
+ends; messages wait in their order, and count. --reason is shown meanwhile.
+
 A subscription without a node that handles it is abandoned: it was renamed, or
 its service does not run. \`subscriptions remove NAME\` removes such a one with
 its dead letters. NAME is its name, or SERVICE/NAME.`,
   async run([verb, name], flags, terminal) {
-    if (verb !== undefined && (verb !== "remove" || name === undefined)) {
-      throw new UsageError("usage: catga subscriptions [remove NAME]");
+    if (verb !== undefined && (!VERBS.has(verb) || name === undefined)) {
+      throw new UsageError("usage: catga subscriptions [pause|resume|remove NAME]");
+    }
+    for (const flag of ["reason", "for"] as const) {
+      if (verb !== "pause" && flags.has(flag)) throw new UsageError(`--${flag} is for subscriptions pause`);
     }
     return await ClusterView.during(flags, terminal, async (view) => {
       const administration = view.administration();
       const all = await administration.subscriptions();
       const json = flags.has("json");
+      if (name !== undefined && verb !== "remove") {
+        const { service, name: own, leader } = findSubscription(all, name, flags);
+        const set = verb === "resume"
+          ? await administration.resume(service, own)
+          : await administration.pause(service, own, { reason: flags.text("reason"), for: flags.duration("for") });
+        const done = verb === "resume" ? "resumed" : "paused";
+        const text = `${done}: ${set.map((its) => `${service}/${its}`).join(" and ")}`;
+        print(terminal, json, { [done]: { service, name: own } }, text);
+        if (leader === undefined) terminal.say("no node leads it now: the next one that does follows this");
+        return DONE;
+      }
       if (name !== undefined) {
         const { service, name: removed } = findSubscription(all, name, flags);
         const parked = await administration.remove(service, removed).catch((error) => {
@@ -49,13 +71,24 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       const match = only === undefined ? "" : " match";
       listing.end(`no subscriptions${match} ${view.place}`);
       for (const info of json ? [] : all) {
-        const text = only === undefined || info.service === only ? behindText(info) : undefined;
-        if (text !== undefined) terminal.say(printable(text));
+        if (only !== undefined && info.service !== only) continue;
+        for (const text of [pausedText(info), behindText(info)]) {
+          if (text !== undefined) terminal.say(printable(text));
+        }
       }
       return DONE;
     });
   },
 };
+
+/** Says that an operator has paused a subscription, since when and why; `undefined`: it is not paused. */
+export function pausedText({ service, name, paused }: SubscriptionInfo): string | undefined {
+  if (paused === undefined) return undefined;
+  const { since, until, reason } = paused;
+  const [from, to] = [since, until].map((time) => time === undefined ? undefined : dateOf(time).toISOString());
+  return `${service}/${name}: paused by an operator since ${from}${to === undefined ? "" : `, until ${to}`}` +
+    (reason === undefined ? "" : `: ${reason}`);
+}
 
 /** Names the key that a subscription has left furthest behind; `undefined`: it has left none behind. */
 export function behindText({ service, name, behind }: SubscriptionInfo): string | undefined {
@@ -66,10 +99,11 @@ export function behindText({ service, name, behind }: SubscriptionInfo): string 
     "there is room for them";
 }
 
+const VERBS: ReadonlySet<string> = new Set(["pause", "resume", "remove"]);
 const COLUMNS = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
 
 function cells(info: SubscriptionInfo): string[] {
-  const { service, name, lag, oldest, retrying, dead, leader, abandoned, contracts } = info;
+  const { service, name, lag, oldest, retrying, dead, leader, abandoned, paused, contracts } = info;
   return [
     service,
     name,
@@ -77,7 +111,7 @@ function cells(info: SubscriptionInfo): string[] {
     oldest === 0 ? "-" : showDuration(oldest),
     `${retrying}`,
     `${dead}`,
-    abandoned ? "(abandoned)" : leader ?? "-",
+    abandoned ? "(abandoned)" : paused === undefined ? leader ?? "-" : `${leader ?? "-"} (paused)`,
     contracts.join(" ") || "-",
   ];
 }

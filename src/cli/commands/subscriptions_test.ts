@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { behindText } from "./subscriptions.ts";
+import type { SubscriptionInfo } from "../../../mod.ts";
+import { behindText, pausedText } from "./subscriptions.ts";
 
 describe("behindText", () => {
   it("names the key that a subscription has left furthest behind, and says how many others there are", () => {
@@ -16,6 +17,19 @@ describe("behindText", () => {
       `${whose} stay in the log until there is room for them`,
       `${whose} and of 1 other key stay in the log until there is room for them`,
       `${whose} and of 2 other keys stay in the log until there is room for them`,
+    ]);
+  });
+});
+
+describe("pausedText", () => {
+  it("says since when, until when and why a subscription is paused", () => {
+    const info = { service: "shop", name: "billing", contracts: ["Paid"], position: 9, lag: 0, open: 0, oldest: 0 };
+    const rest = { retrying: 0, dead: 0, leader: undefined, abandoned: false, requested: false };
+    const text = (paused: SubscriptionInfo["paused"]) => pausedText({ ...info, ...rest, paused });
+    assertEquals([undefined, { since: 0 }, { since: 0, until: 60_000, reason: "closed" }].map(text), [
+      undefined,
+      "shop/billing: paused by an operator since 1970-01-01T00:00:00.000Z",
+      "shop/billing: paused by an operator since 1970-01-01T00:00:00.000Z, until 1970-01-01T00:01:00.000Z: closed",
     ]);
   });
 });

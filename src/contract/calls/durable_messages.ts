@@ -3,6 +3,7 @@
  * `app.follow` returns.
  */
 import { checkKnown, checkNumber, checkSignal, checkString, LATEST, show, TEN_YEARS } from "../../data/checks.ts";
+import type { SubscriptionPause } from "../nodes/node_info.ts";
 import { checkSending, type PublishOptions, type SendOptions } from "./send_options.ts";
 import type { ContractOptions, DurableContract, DurableContractOptions } from "../declaration/contract.ts";
 
@@ -146,7 +147,33 @@ export interface SubscriptionInfo {
    * True while an operator's `rewind`, `replay` or `discard` is waiting for the subscription's leader to carry it out.
    */
   readonly requested: boolean;
+  /** The pause by which an operator has it hand out nothing; `undefined`: it is not paused. */
+  readonly paused?: SubscriptionPause | undefined;
 }
+
+/** Options of `app.pause`. */
+export interface PauseOptions {
+  /** Reason, which is shown wherever the pause is: 1 to 400 characters. */
+  readonly reason?: string | undefined;
+  /** Time after which the subscription goes on by itself, in ms: 1 ms to 10 years. Default: it lasts until `resume`. */
+  readonly for?: number | undefined;
+}
+
+/** Throws if the options of a pause are invalid. */
+export function checkPauseOptions(options: PauseOptions): void {
+  checkKnown("pause", options, PAUSE_OPTIONS);
+  const { reason, for: lasts } = options;
+  if (lasts !== undefined) checkNumber("pause: for", lasts, 1, TEN_YEARS, "ms");
+  if (reason === undefined) return;
+  checkString("pause: reason", reason);
+  if (reason.trim() === "" || reason.length > MAX_PAUSE_REASON) {
+    throw new RangeError(`pause: a reason has 1 to ${MAX_PAUSE_REASON} characters; got ${reason.length}`);
+  }
+}
+
+const PAUSE_OPTIONS: ReadonlySet<string> = new Set(["reason", "for"]);
+/** Maximum length of the reason of a pause, in characters. */
+export const MAX_PAUSE_REASON = 400;
 
 /** Throws if the options of a durable `publish`, or of an `enqueue`, are invalid. */
 export function checkKeepOptions(method: "publish" | "enqueue", name: string, options: EnqueueOptions): void {

@@ -175,6 +175,10 @@ export interface ObservedSubscription {
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
   /** Messages that all live nodes have refused, and that wait for a node with another version. */
   readonly awaiting?: SubscriptionHealth["awaiting"] | undefined;
+  /** The pause by which an operator has it hand out nothing. */
+  readonly paused?: SubscriptionHealth["paused"] | undefined;
+  /** Number of messages that it has read and not handled. Default: 0. */
+  readonly open?: number;
 }
 
 /** Dead letters of one subscription and contract that failed with the same code. */
@@ -431,10 +435,11 @@ function* ofContract(
 }
 
 function* ofSubscription(
-  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, failing, hanging, awaiting }:
-    ObservedSubscription,
+  subscription: ObservedSubscription,
   full: boolean,
 ): Iterable<Raised> {
+  const { label, stopped, since, cause, abandoned = false, lag, growing = false, ends } = subscription;
+  const { failing, hanging, awaiting, paused, open = 0 } = subscription;
   const about = label;
   if (stopped !== undefined) {
     const message = `${label} handles nothing any more: ${stopped}`;
@@ -443,11 +448,18 @@ function* ofSubscription(
     if (lag === 0) return; // no message waits: the program was stopped, or the subscription is no longer needed
     const message = `No running program has the subscription ${label}. ${waits(lag)}`;
     yield { kind: "subscription-abandoned", about, severity: "warning", count: lag, message };
-  } else if (growing) {
+  } else if (growing && paused === undefined) {
     const message = `${label} falls behind: ${some(lag, "message")} ${
       lag === 1 ? "is" : "are"
     } unread, more from minute to minute.`;
     yield { kind: "subscription-lagging", about, severity: "warning", count: lag, message, cause };
+  }
+  if (paused !== undefined) {
+    const { since, reason } = paused;
+    const why = reason === undefined ? "" : `: ${reason}`;
+    const waiting = lag + open === 0 ? "" : ` ${waits(lag + open)}`;
+    const message = `An operator has paused ${label}${why}${/[.!?]$/.test(why) ? "" : "."}${waiting}`;
+    yield { kind: "paused", about, severity: "warning", count: lag + open, message, since };
   }
   if (hanging !== undefined) {
     const { contract, node, count, since } = hanging;
@@ -609,6 +621,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
+  "paused": "Resume it when its reason is gone: catga subscriptions resume. Nothing is lost meanwhile.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "entity-unreadable":
     "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",

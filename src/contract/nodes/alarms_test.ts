@@ -40,6 +40,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   }],
   ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
   ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
+  ["paused", "warning", {
+    subscriptions: [{ label: "a/b", lag: 99, growing: true, paused: { since: NOW - 1, reason: "the bank is closed" } }],
+  }],
   ["outbox-halted", "error", { stores: [{ ...STORE, halted: "an older copy" }] }],
   ["outbox-refused", "error", { stores: [{ ...STORE, refused: 2 }] }],
   ["outbox-late", "error", { stores: [{ ...STORE, oldest: 30_000, error: "ECONNREFUSED" }] }],

@@ -191,6 +191,7 @@ export interface Health {
       | "subscription-abandoned"
       | "subscription-lagging"
       | "node-overloaded"
+      | "paused"
       | "run-stuck"
       | "entity-unreadable"
       | "outbox-halted"
@@ -225,6 +226,16 @@ export interface StoreHealth {
   readonly halted: string | undefined;
   /** The last error of the database or the log; `undefined`: the relay's last look succeeded. */
   readonly error: string | undefined;
+}
+
+/** A pause of a subscription by an operator: its messages stay in the log, in their order, until it is resumed. */
+export interface SubscriptionPause {
+  /** Time at which it was paused, in ms since 1970. */
+  readonly since: number;
+  /** Time at which it ends by itself, in ms since 1970; absent: it lasts until it is resumed. */
+  readonly until?: number;
+  /** Reason that the operator gave. */
+  readonly reason?: string;
 }
 
 /**
@@ -317,6 +328,8 @@ export interface SubscriptionHealth {
     /** Time at which the first of these messages was first refused, in ms since 1970. */
     readonly since: number;
   };
+  /** The pause by which an operator has it hand out nothing, if this node leads it; absent if it is not paused. */
+  readonly paused?: SubscriptionPause;
   /**
    * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit,
    * or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each key has the limit for

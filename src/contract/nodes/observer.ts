@@ -90,9 +90,10 @@ export type Observation =
    * The state of a subscription (`<service>/<name>`) changed. `leading`: this node leads it; `deposed`: another node
    * has taken the lead from this node; `handed over`: this node has given up the lead; `stopped`: failed messages
    * cannot be stored, or too many wait that no node handles, so no message is given to a handler; `waiting`:
-   * for a node that handles a contract, or for the end of an outage; `going on`: it no longer is `stopped` or
-   * `waiting`; `rewound`: it went back in the log; `begun`: it, or a contract that it handles, is new, and begins after
-   * the stored messages; `existing`: it is not new, so that its `from` has no effect.
+   * for a node that handles a contract, or for the end of an outage; `paused`: an operator has paused it; `going on`:
+   * it no longer is `stopped`, `waiting` or `paused`; `rewound`: it went back in the log; `begun`: it, or a contract
+   * that it handles, is new, and begins after the stored messages; `existing`: it is not new, so that its `from` has no
+   * effect.
    */
   | {
     readonly type: "subscription";
@@ -104,6 +105,7 @@ export type Observation =
       | "stopped"
       | "going on"
       | "waiting"
+      | "paused"
       | "rewound"
       | "begun"
       | "existing";

@@ -12,6 +12,7 @@ import type {
   EventFollower,
   FollowableEvent,
   FollowEventsOptions,
+  PauseOptions,
   SubscriptionInfo,
 } from "../calls/durable_messages.ts";
 import type { AnyEntity } from "../declaration/entity_definition.ts";
@@ -220,6 +221,15 @@ export interface Catga extends Sender, AsyncDisposable {
    * Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
+  /**
+   * Pauses a subscription of this service: its messages stay in the log, in their order, until {@link Catga.resume},
+   * over restarts and deploys; what runs ends. `subscription`: its name; for a queued command, the contract's name.
+   * Handlers of events of entities that share the name are paused, too. Resolves when that is recorded, which the
+   * leader follows within a moment; rejects with a `TypeError` for an unknown subscription.
+   */
+  pause(subscription: string, options?: PauseOptions): Promise<void>;
+  /** Resumes a subscription that is paused; does nothing if it is not. Otherwise like {@link Catga.pause}. */
+  resume(subscription: string): Promise<void>;
   /**
    * Forgets an entity for ever: its events and its snapshot are removed, and later commands get `FORGOTTEN`. The event
    * `<Entity>.forgotten` remains, for subscribers. Resolves when everything is removed. Rejects with `UNAVAILABLE`;

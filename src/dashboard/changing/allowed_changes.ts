@@ -1,7 +1,8 @@
 /**
  * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with this flag,
- * users of the page can cancel scheduled messages, replay, edit and discard dead letters, retry and cancel runs of
- * workflows, and skip their steps. A request is validated as a whole before it is carried out.
+ * users of the page can pause and resume subscriptions, cancel scheduled messages, replay, edit and discard dead
+ * letters, retry and cancel runs of workflows, and skip their steps. A request is validated as a whole before it is
+ * carried out.
  */
 import { isContractName } from "../../contract/declaration/contract.ts";
 import { RUN_STATUS, type RunInfo } from "../../contract/calls/flow.ts";
@@ -9,6 +10,7 @@ import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCatgaError } from "../../error.ts";
 import { wakesRun } from "../../contract/declaration/workflow.ts";
+import type { Administration } from "../../log/administration/administration.ts";
 import { scheduleSubject } from "../../log/format/names.ts";
 import { unschedule } from "../../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
@@ -22,6 +24,7 @@ import type {
   ChangeAnswer,
   ChangeRequest,
   LetterFilter,
+  PauseRequest,
   RunChangeRequest,
   RunsRequest,
 } from "../view.ts";
@@ -36,6 +39,7 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "cancel") {
     return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
   }
+  if (what === "pause" || what === "resume") return readPause(what, value);
   if (what === "edit") {
     const { letter, payload, tagged } = value;
     return isText(letter) && isText(payload) && typeof tagged === "boolean"
@@ -45,7 +49,8 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "retry runs" || what === "cancel runs") return readRunsChange(what, value);
   if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
   if (what !== "replay" && what !== "discard") {
-    return "do is replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or cancel runs";
+    return "do is pause, resume, replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or " +
+      "cancel runs";
   }
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
@@ -57,6 +62,15 @@ export function readChange(body: string): ChangeRequest | string {
     return `letters are 1 to ${MAX_LETTERS} places, texts`;
   }
   return { do: what, letters };
+}
+
+function readPause(
+  what: PauseRequest["do"],
+  { service, subscription, reason }: Readonly<Record<string, unknown>>,
+): PauseRequest | string {
+  if (!isText(service) || !isText(subscription)) return `${what} takes service and subscription, texts`;
+  if (what === "resume") return { do: what, service, subscription };
+  return isReason(reason) ? { do: what, service, subscription, reason } : NO_REASON(what);
 }
 
 function readRunChange(
@@ -104,14 +118,18 @@ function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 
+/** The operations by which the page pauses and resumes subscriptions. */
+type PausingSubscriptions = Pick<Administration, "pause" | "resume">;
+
 /** Carries out a change. Errors of single messages are in the answer; rejects with all other errors. */
 export function carryOut(
   source: DashboardSource,
-  administration: Letters,
+  administration: Letters & PausingSubscriptions,
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
   if (request.do === "edit") return answerOf(editLetter(administration, request));
+  if ("subscription" in request) return answerOf(pauseOrResume(administration, request));
   if (isOfRuns(request)) return changeRuns(source, request);
   if ("workflow" in request) return answerOf(actOnRun(source, request));
   return settleLetters(administration, request);
@@ -129,6 +147,20 @@ async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnsw
   return refusal === undefined
     ? { done: 1, failed: 0, error: undefined }
     : { done: 0, failed: 1, error: shownText(refusal, 400) };
+}
+
+async function pauseOrResume(
+  administration: PausingSubscriptions,
+  { do: what, service, subscription, reason }: PauseRequest,
+): Promise<string | undefined> {
+  try {
+    if (what === "pause") await administration.pause(service, subscription, { reason });
+    else await administration.resume(service, subscription);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TypeError) return error.message; // it was removed meanwhile
+    throw error;
+  }
 }
 
 async function actOnRun(source: DashboardSource, request: RunChangeRequest): Promise<string | undefined> {

@@ -8,9 +8,16 @@ import { carryOut } from "./allowed_changes.ts";
 import { settleLetters } from "./letter_settling.ts";
 import { placeOf } from "../collecting/parked_views.ts";
 import { countRuns } from "../collecting/run_views.ts";
-import type { RunChangeRequest, RunsRequest } from "../view.ts";
+import type { PauseRequest, RunChangeRequest, RunsRequest } from "../view.ts";
 import type { DashboardSource } from "../dashboard_source.ts";
 import { CatgaError } from "../../error.ts";
+
+/** An administration of a log in which nothing is stored. */
+const NOTHING_STORED = {
+  async *deadLetters() {},
+  pause: (service: string, name: string) => Promise.reject(new TypeError(`there is no ${service}/${name}`)),
+  resume: (_: string, name: string) => Promise.resolve([name]),
+};
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
@@ -44,9 +51,19 @@ describe("changes of the dashboard", () => {
     assertEquals(replayed, [7]);
   });
 
+  it("a subscription that was removed is not paused, and one that exists is resumed", async () => {
+    const act = (request: PauseRequest) => carryOut({} as DashboardSource, NOTHING_STORED, request);
+    const of = { service: "shop", subscription: "gone" };
+    assertEquals(await act({ do: "pause", ...of, reason: "x" }), {
+      ...{ done: 0, failed: 1 },
+      error: "there is no shop/gone",
+    });
+    assertEquals(await act({ do: "resume", ...of }), { done: 1, failed: 0, error: undefined });
+  });
+
   it("a schedule that wakes a run of a workflow is not cancelled", async () => {
     const request = { do: "cancel", contract: "Order-run.due", id: "3 7:nap" } as const;
-    const { error } = await carryOut({} as DashboardSource, { async *deadLetters() {} }, request);
+    const { error } = await carryOut({} as DashboardSource, NOTHING_STORED, request);
     assertEquals(error, "3 7:nap wakes a run of workflow Order, which would wait for ever without it: cancel the run");
   });
 
@@ -69,7 +86,7 @@ describe("changes of the dashboard", () => {
       ] as const
     ) {
       await assertRejects(
-        () => carryOut(source, { async *deadLetters() {} }, request),
+        () => carryOut(source, NOTHING_STORED, request),
         TypeError,
         "broken",
         request.do,
@@ -94,7 +111,7 @@ describe("changes of the dashboard", () => {
       cancelRun: (...given: string[]) => Promise.resolve(void done.push(given.join(" "))),
     } as unknown as DashboardSource;
     const matching = { status: "stuck", workflow: "Order", cause: "disk" } as const;
-    const act = (request: RunsRequest) => carryOut(source, { async *deadLetters() {} }, request);
+    const act = (request: RunsRequest) => carryOut(source, NOTHING_STORED, request);
     assertEquals(await countRuns(source, matching), { count: 2 });
     assertEquals(await act({ do: "retry runs", matching }), { done: 1, failed: 1, error: "NO_RUN: it has ended" });
     assertEquals((await act({ do: "cancel runs", matching, reason: "sold" })).done, 2);
@@ -114,8 +131,7 @@ describe("changes of the dashboard", () => {
       },
       cancelRun: (...given: string[]) => Promise.resolve(void done.push(given)),
     } as unknown as DashboardSource;
-    const act = async (request: RunChangeRequest) =>
-      (await carryOut(source, { async *deadLetters() {} }, request)).error;
+    const act = async (request: RunChangeRequest) => (await carryOut(source, NOTHING_STORED, request)).error;
     const ref = { workflow: "Order", id: "7", reason: "by hand" };
     assertEquals(await act({ do: "retry run", workflow: "Order", id: "8" }), "workflow Order has no run 8");
     assertEquals(await act({ do: "retry run", ...ref }), undefined);

@@ -14,6 +14,14 @@ describe("readChange", () => {
     }
   });
 
+  it("returns which subscription to pause, with a reason, or to resume", () => {
+    const pause = { do: "pause", service: "shop", subscription: "mails", reason: "closed" } as const;
+    assertEquals(read({ ...pause, by: "x" }), pause);
+    assertEquals(read({ ...pause, do: "resume" }), { do: "resume", service: "shop", subscription: "mails" });
+    assertEquals(read({ ...pause, reason: " " }), "pause takes a reason, a text of 1 to 400 characters");
+    assertEquals(read({ ...pause, service: 7 }), "pause takes service and subscription, texts");
+  });
+
   it("returns which schedule to take back", () => {
     assertEquals(read({ do: "cancel", contract: "Mail", id: "m", by: "x" }), {
       do: "cancel",
@@ -78,7 +86,9 @@ describe("readChange", () => {
   });
 
   it("accepts no other action", () => {
-    const wrong = "do is replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or cancel runs";
+    const wrong =
+      "do is pause, resume, replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or " +
+      "cancel runs";
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
       assertEquals(read({ do: action, letters: ["a"] }), wrong);
     }

@@ -24,6 +24,8 @@ function setUp(payload: unknown, refuses?: CatgaError) {
       const asked = service === "shop" && subscription === "billing" && only?.has(ID) && only.size === 1;
       if (asked) yield await Promise.resolve({ payload, replay } as unknown as DeadLetter);
     },
+    pause: () => Promise.reject(new Error("nobody pauses here")),
+    resume: () => Promise.reject(new Error("nobody resumes here")),
   };
   const edit = (payload: string, tagged = false, letter = PLACE) =>
     carryOut({} as DashboardSource, administration, { do: "edit", letter, payload, tagged });

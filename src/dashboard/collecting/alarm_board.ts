@@ -19,6 +19,7 @@ import {
 import { drivenWorkflow } from "../../contract/declaration/workflow.ts";
 import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
+import type { SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeBook } from "./node_book.ts";
 import { shownCount, shownLines, shownText } from "../shown.ts";
@@ -100,7 +101,7 @@ export class AlarmBoard {
     this.#groups = groups;
     this.#queued = new Map();
     this.#subscriptions = infos.flatMap((info): ObservedSubscription[] => {
-      const { service, name, lag, open, retrying, dead, ends, leader, abandoned } = info;
+      const { service, name, lag, open, retrying, dead, ends, leader, abandoned, paused } = info;
       const label = shownText(`${service}/${name}`);
       this.#elected(now, `subscription ${label}`, leader);
       const known = lagOf(this.#lags.get(label), lag, now);
@@ -116,6 +117,7 @@ export class AlarmBoard {
       const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
         ...{ label, lag: abandoned ? waiting : lag, abandoned, growing: known.grown >= GROWN, ends },
+        ...{ paused: paused && shownPause(paused), open: abandoned ? 0 : open + retrying },
         ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
       }];
@@ -212,6 +214,11 @@ function shownAlarm(alarm: Alarm): Alarm {
     message: shownText(message, 1_000),
     cause: cause === undefined ? undefined : shownLines(cause),
   };
+}
+
+/** Returns a pause with its reason made safe to show. */
+function shownPause({ reason, ...pause }: SubscriptionPause): SubscriptionPause {
+  return reason === undefined ? pause : { ...pause, reason: shownText(reason, 400) };
 }
 
 /** Number of parked messages at which a subscription is full and reads no further. */

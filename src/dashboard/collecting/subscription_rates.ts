@@ -48,6 +48,7 @@ export class SubscriptionRates {
       name: shownText(info.name),
       contracts: info.contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
       leader: info.leader === undefined ? undefined : label(info.leader),
+      paused: info.paused && { ...info.paused, reason: shownText(info.paused.reason ?? "", 400) },
       oldest: Math.round(info.oldest),
       rate: Math.round(past.rate * 10) / 10,
       lags: past.lags,

@@ -201,6 +201,8 @@ export function elements() {
     "discard": "to be discarded",
     "edit": "to be replayed with its new payload",
     "cancel": "cancelled",
+    "pause": "paused",
+    "resume": "resumed",
     "retry run": "to be tried again",
     "skip step": "skipped",
     "cancel run": "to be cancelled",

@@ -9,7 +9,7 @@ import type { Tables } from "./table.ts";
  * the page's script, so it may use only its parameters and browser globals.
  */
 export function shownTables(
-  { age, ask, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,
+  { age, ask, asked, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,
   { table, counted, dim, failure, messageColumns, named, sparkline }: Tables,
 ): Shows {
   const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
@@ -39,9 +39,16 @@ export function shownTables(
     place: byId("subscriptions"),
     key: ({ service, name }) => `${service}/${name}`,
     empty: "no subscriptions",
+    actions: (key) => [button("Pause or resume", () => void pauseOrResume(key), { class: "change" })],
     columns: [
       ["Subscription", ({ service, name, contracts }) => ({ text: `${service}/${name}`, title: contracts.join(" ") })],
       ["Leader", ({ leader, abandoned }) => abandoned ? { text: "abandoned", tone: "warn" } : leader ?? "-"],
+      ["Paused", ({ paused }) =>
+        paused === undefined ? "-" : {
+          text: `for ${age(paused.since)}${paused.reason ? `: ${paused.reason}` : ""}`,
+          tone: "warn",
+          title: `since ${time(paused.since)}${paused.until === undefined ? "" : `, until ${time(paused.until)}`}`,
+        }],
       ["Lag", ({ lag }) => counted(lag, "warn"), "number"],
       ["15 minutes", ({ lags }) => ({
         of: lags.join(),
@@ -125,6 +132,20 @@ export function shownTables(
     locks: locks.show,
     schedules: schedules.show,
   };
+
+  async function pauseOrResume(row: string): Promise<void> {
+    const subscription = subscriptions.row(row);
+    if (subscription === undefined) return;
+    const { service, name, paused } = subscription;
+    const of = { service, subscription: name };
+    if (paused !== undefined) {
+      if (await confirmed(`Resume ${row}?`, "Resume it")) await change({ do: "resume", ...of });
+      return;
+    }
+    const question = `Pause ${row}? Its messages wait, in their order, until it is resumed; what runs ends.`;
+    const given = await asked(question, "Pause it", [{ name: "reason", title: "Reason, which is shown meanwhile" }]);
+    if (given !== undefined) await change({ do: "pause", ...of, reason: given.reason });
+  }
 
   async function cancel(row: string): Promise<void> {
     const schedule = schedules.row(row);

@@ -4,19 +4,34 @@
  * them out.
  */
 import { CatgaError } from "../../error.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
+import {
+  checkPauseOptions,
+  type DeadLetter,
+  type DeadLetterOptions,
+  type PauseOptions,
+  type SubscriptionInfo,
+} from "../../contract/calls/durable_messages.ts";
 import type { AwaitingMessages } from "../../dispatch/remote.ts";
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { COMMANDS, OF_ENTITIES } from "../../contract/nodes/announcement.ts";
-import { commitSubject, parkedSubject, requestSubject, streamOf, subscriptionKey } from "../format/names.ts";
+import {
+  commitSubject,
+  overridesSubject,
+  parkedSubject,
+  requestSubject,
+  streamOf,
+  subscriptionKey,
+} from "../format/names.ts";
+import { type Overrides, pauseAt } from "../format/overrides.ts";
 import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { StoredRefusals } from "./refused_messages.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import { placeOf } from "./place.ts";
 import { storeRequest } from "./requests.ts";
+import { setOverrides } from "./set_overrides.ts";
 import {
   type KeptCommits,
   parkedMessage,
@@ -56,7 +71,7 @@ type FoundSubscription = StoredSubscription & { readonly kept: KeptCommits };
 
 /**
  * Shows operators the log of one namespace, and carries out their changes.
- * @decides the operations on subscriptions: list, rewind, remove, dead letters, without leading any
+ * @decides the operations on subscriptions: list, pause, rewind, remove, dead letters, without leading any
  */
 export class Administration {
   readonly #options: AdministrationOptions;
@@ -164,6 +179,42 @@ export class Administration {
   }
 
   /**
+   * Pauses the subscription of this service and name, or of the queued command of this name, and with it the handlers
+   * of events of entities that share the name: the leader hands out no message until {@link Administration.resume}, or
+   * for `for` ms. It is kept over restarts and deploys. One that is paused gets the new end and reason. Resolves with
+   * the names of those that are paused when that is stored. Rejects with a `TypeError` if no such subscription exists.
+   */
+  async pause(service: string, name: string, options: PauseOptions = {}): Promise<readonly string[]> {
+    checkPauseOptions(options);
+    const { reason, for: lasts } = options;
+    return await this.#set(service, name, ({ paused, ...others }, now) => ({
+      ...others,
+      paused: {
+        since: pauseAt({ paused }, now)?.since ?? now,
+        ...(lasts !== undefined && { until: now + lasts }),
+        ...(reason !== undefined && { reason }),
+      },
+    }));
+  }
+
+  /** Resumes a subscription, as {@link Administration.pause} names it. Does nothing for one that is not paused. */
+  async resume(service: string, name: string): Promise<readonly string[]> {
+    return await this.#set(service, name, ({ paused: _, ...others }) => others);
+  }
+
+  async #set(
+    service: string,
+    name: string,
+    change: (overrides: Overrides, now: number) => Overrides,
+  ): Promise<readonly string[]> {
+    const found = [await this.#find(service, name, COMMANDS)];
+    found.push(...await this.#ofEntities(found[0]));
+    const now = Math.floor(this.#options.clock.now());
+    for (const { kept, key } of found) await setOverrides(kept, key, (overrides) => change(overrides, now));
+    return found.map(({ name }) => name);
+  }
+
+  /**
    * Removes a subscription that no live node handles, with its parked messages and dead letters. Resolves with the
    * number of both. Rejects with a `TypeError` if the subscription does not exist, or if a node handles it.
    */
@@ -185,7 +236,7 @@ export class Administration {
     }
     const { stream, namespace } = kept;
     for (const subject of [parkedSubject, requestSubject]) await stream.purge(subject(namespace, key, "*"));
-    await stream.purge(commitSubject(namespace, key));
+    for (const subject of [overridesSubject, commitSubject]) await stream.purge(subject(namespace, key));
     return state.parked.size;
   }
 

@@ -15,16 +15,25 @@ import type { KeptCommits } from "./stored_subscriptions.ts";
  * cannot be stored; with the code `OUTCOME_UNKNOWN` it may have been stored.
  */
 export async function storeRequest(
-  { stream, namespace, clock }: KeptCommits,
+  kept: KeptCommits,
   key: string,
   id: string,
   request: SubscriptionRequest,
   expect = 0,
 ): Promise<boolean> {
-  const subject = requestSubject(namespace, key, id);
+  return await storeMessage(kept, requestSubject(kept.namespace, key, id), writeRequest(request), expect);
+}
+
+/** Stores a message of operators in place of the last one of its subject, as {@link storeRequest} does a request. */
+export async function storeMessage(
+  { stream, clock }: KeptCommits,
+  subject: string,
+  text: string,
+  expect: number,
+): Promise<boolean> {
   let error: CatgaError | undefined;
   for (let tries = 1;; tries++) {
-    const appended = await stream.append(subject, writeRequest(request), {
+    const appended = await stream.append(subject, text, {
       timeout: ANSWER_TIMEOUT,
       expect,
       rollup: true,

@@ -10,9 +10,18 @@ import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endsIn } from "../format/logged_message.ts";
-import { categoryPattern, messagePattern, requestSubject, streamOf } from "../format/names.ts";
+import { NO_OVERRIDES, pauseAt } from "../format/overrides.ts";
+import {
+  categoryPattern,
+  messagePattern,
+  overridesSubject,
+  readOverridesSubject,
+  requestSubject,
+  streamOf,
+} from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import { lagOf, sequenceOf } from "../format/group_text.ts";
+import { overridesOf } from "./set_overrides.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
 /** Arguments of {@link subscriptionInfos}. */
@@ -39,8 +48,10 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
     if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
   }
   const view = ({ name }: StoredSubscription) => logs.get(streamOf(namespace, name));
+  const set = await sources.kept.subjects(overridesSubject(namespace, ">"));
+  const overridden = new Set(set.flatMap((subject) => readOverridesSubject(namespace, subject) ?? []));
   return Object.freeze(
-    await fewAtOnce(sources.stored, MAX_CONCURRENT_READS, (each) => infoOf(each, sources, view(each))),
+    await fewAtOnce(sources.stored, MAX_CONCURRENT_READS, (each) => infoOf(each, sources, view(each), overridden)),
   );
 }
 
@@ -59,6 +70,7 @@ async function infoOf(
   stored: StoredSubscription,
   { namespace, clock, kept, nodes }: InfoSources,
   log: LogView | undefined,
+  overridden: ReadonlySet<string>,
 ): Promise<SubscriptionInfo> {
   const { key, service, name, state: { head, parked } } = stored;
   const { began, leader, place, open, left = [] } = head;
@@ -95,6 +107,7 @@ async function infoOf(
     return isReadable(group) && group.length > 0 ? endsIn(group[0], now) ?? [] : [];
   });
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
+  const overrides = overridden.has(key) ? await overridesOf({ namespace, clock, stream: kept }, key) : NO_OVERRIDES;
   return Object.freeze({
     service,
     name,
@@ -112,6 +125,7 @@ async function infoOf(
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
     abandoned: !nodes.some((node) => handles(node, stored)),
     requested: requests.length > 0,
+    paused: pauseAt(overrides, now),
   });
 }
 

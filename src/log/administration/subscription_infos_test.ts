@@ -105,7 +105,7 @@ function keptWith(sequence = 0, subject = "") {
   const read = (asked: string, { from }: { from: number }) =>
     Promise.resolve(asked === subject && from <= sequence ? [{ sequence }] : []);
   // cast: the tested code calls no other methods of a stream
-  return { read } as unknown as LogStream;
+  return { read, subjects: () => Promise.resolve([]) } as unknown as LogStream;
 }
 
 describe("subscriptionInfos", () => {

@@ -122,8 +122,8 @@ export function readSubscriptionKey(key: string): { service: string; name: strin
 }
 
 /**
- * The patterns of the subjects of the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, leases of
- * nodes, and marks of relays.
+ * The patterns of the subjects of the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, what
+ * operators have set, leases of nodes, and marks of relays.
  */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];
@@ -165,6 +165,17 @@ export function readRequestSubject(namespace: string, subject: string): { key: s
   return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
+/** The subject of what operators have set of a subscription; the key `<service>.*` gives a pattern for a service. */
+export function overridesSubject(namespace: string, key: string): string {
+  return `${below(namespace, "sub.set")}${key}`;
+}
+
+/** The key of the subscription of which operators have set something, by subject; `undefined` for another subject. */
+export function readOverridesSubject(namespace: string, subject: string): string | undefined {
+  const key = restOf(below(namespace, "sub.set"), subject) ?? "";
+  return readSubscriptionKey(key) && key;
+}
+
 /** The subject of the mark of the relay of a database's outbox, by the name of its store. */
 export function relayMarkSubject(namespace: string, store: string): string {
   return `${below(namespace, "sub.sql")}${encodeToken(store)}`;
@@ -198,7 +209,7 @@ function decodeTokenOf(text: string | undefined): string | undefined {
 /** Prefix of all subjects of one kind in a namespace. */
 function below(
   namespace: string,
-  part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node" | "sub.sql",
+  part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.set" | "sub.node" | "sub.sql",
 ) {
   return `catga.${namespace}.${part}.`;
 }

@@ -155,7 +155,9 @@ export class HandingOut {
     for (const item of ledger.begin(now)) this.send(item);
     if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
     // `filling` is checked first, because an iterator for each message is expensive (measured)
-    if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
+    if (ledger.filling.size > 0 && !ledger.isPaused) {
+      for (const category of ledger.filling.keys()) this.#fill(category);
+    }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
 
@@ -191,7 +193,7 @@ export class HandingOut {
     if (this.#filling.has(category)) return;
     const timer = clock.after(category.batch!.within, () => { // `batch` is set for a category with batches
       this.#filling.delete(category);
-      if (this.paused) return; // the batch is collected again when `paused` ends
+      if (this.paused || ledger.isPaused) return; // the batch is collected again when the pause ends
       while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);

@@ -130,7 +130,8 @@ export class Ledger {
   #aloneAtSilent: Item | undefined;
   /** Returns true if a message may run at a node that has not said yet what it runs; `undefined`: all have. */
   #mayRunAlready: ((item: Item) => boolean) | undefined;
-  /** Messages that are ready and wait for such a node. */
+  #isPaused = false;
+  /** Messages that are ready and wait for such a node, or for the end of a pause. */
   readonly #heldBack = new Set<Item>();
   /** Limits for which messages wait, or have waited. */
   readonly #limiting = new Set<LimitGate<Item>>();
@@ -357,19 +358,39 @@ export class Ledger {
    */
   holdBack(mayRunAlready: ((item: Item) => boolean) | undefined): void {
     this.#mayRunAlready = mayRunAlready;
+    this.#offerHeldBack();
+  }
+
+  /** True while an operator has paused the subscription: no message begins; what runs at a node is joined. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  set isPaused(isPaused: boolean) {
+    this.#isPaused = isPaused;
+    this.#offerHeldBack();
+  }
+
+  #offerHeldBack(): void {
+    if (this.#isPaused) return;
     for (const item of [...this.#heldBack]) {
-      if (item.place !== "gone" && mayRunAlready?.(item)) continue;
+      if (item.place !== "gone" && this.#mayRunElsewhere(item)) continue;
       this.#heldBack.delete(item);
       this.#offer(item);
     }
   }
 
-  /** Returns true if a message that is ready waits for a node that may run it already. */
+  /** Returns true if a message that is ready waits for a node that may run it already, or for the end of a pause. */
   #isHeldBack(item: Item): boolean {
-    const isOld = item.position <= this.#begunUpTo || item.place === "parked";
-    if (item.joins || !isOld || item.hasBegun || !this.#mayRunAlready?.(item)) return false;
+    if (item.joins || !(this.#isPaused || this.#mayRunElsewhere(item))) return false;
     this.#heldBack.add(item);
     return true;
+  }
+
+  /** Returns true if a node that has not said what it runs may run a message. */
+  #mayRunElsewhere(item: Item): boolean {
+    if (this.#mayRunAlready === undefined || item.hasBegun) return false;
+    return (item.position <= this.#begunUpTo || item.place === "parked") && this.#mayRunAlready(item);
   }
 
   /**
@@ -1182,7 +1203,7 @@ export class Ledger {
     if (item.turn !== "ready") return false;
     item.turn = "waits";
     if (item.place === "gone" || item.dead > 0) return false;
-    if (this.#mayRunAlready !== undefined && this.#isHeldBack(item)) return false;
+    if ((this.#isPaused || this.#mayRunAlready !== undefined) && this.#isHeldBack(item)) return false;
     if (item.isHandled && !item.joins) {
       this.#end(item);
       return false;

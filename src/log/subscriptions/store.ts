@@ -1,4 +1,7 @@
-/** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
+/**
+ * The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, and what
+ * operators have set.
+ */
 import { KEEP } from "../../contract/declaration/defaults.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
@@ -7,7 +10,7 @@ import { PAUSES, repeat, untilDone } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { commitSubject, parkedId, parkedSubject, requestSubject } from "../format/names.ts";
+import { commitSubject, overridesSubject, parkedId, parkedSubject, requestSubject } from "../format/names.ts";
 import {
   isLeftOut,
   type ListedMessage,
@@ -35,6 +38,8 @@ export interface SubscriptionStoreOptions {
    * to be parked with its payload. Rejects with `UNAVAILABLE`.
    */
   original(message: LoggedMessage): Promise<LoggedMessage | undefined>;
+  /** Lists the keys of the subscriptions of which operators have set something. Absent: it may be any. */
+  readonly overridden?: (() => Promise<ReadonlySet<string>>) | undefined;
   /** Called with errors of operations that are retried. */
   fault(error: unknown): void;
 }
@@ -113,6 +118,13 @@ export class SubscriptionStore {
     const { namespace, key } = this.#options;
     const found = await Array.fromAsync(this.#all(requestSubject(namespace, key, "*"), behind + 1));
     return found.map((message) => [message.sequence, readRequest(textOf(message))] as const);
+  }
+
+  /** Reads what operators have set of the subscription; `undefined`: nothing ever was. */
+  async overrides(): Promise<StoredMessage | undefined> {
+    const { namespace, key, stream, overridden } = this.#options;
+    if (overridden !== undefined && !(await this.#again(overridden)).has(key)) return undefined;
+    return await this.#again(() => stream.last(overridesSubject(namespace, key), { latest: true }));
   }
 
   /** Erases the subscription's commits (stored states) before a sequence. */

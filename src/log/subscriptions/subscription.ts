@@ -38,6 +38,8 @@ export interface SubscriptionParts {
   nodes(): readonly CapableNode[];
   /** Returns the count of a subscription's messages that run at this node; `undefined`, or absent: none ever does. */
   readonly underWay?: ((service: string, name: string) => UnderWay | undefined) | undefined;
+  /** Lists the keys of the subscriptions of which operators have set something. Absent: it may be any. */
+  readonly overridden?: (() => Promise<ReadonlySet<string>>) | undefined;
   /** Called when something is to be done that {@link LogSubscription.tick} does. Must not throw. */
   onChange(): void;
 }
@@ -113,7 +115,7 @@ export class LogSubscription {
    * process must not end by itself.
    */
   get busy(): boolean {
-    if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
+    if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped && this.term.paused === undefined;
     if (this.#leaving || !this.#first) return false;
     const leader = this.#leader ?? "";
     return leader === "" || leader === this.#options.host.endpoint;
@@ -479,6 +481,7 @@ export class LogSubscription {
         if (!isReadable(group)) return undefined;
         return group.find((each) => each.position === position && each.time === time);
       },
+      overridden: this.#options.overridden,
       fault: (error) => this.#warnings.fault("writing commits", error),
     });
     const taken = await store.carryOut(Commits.take({

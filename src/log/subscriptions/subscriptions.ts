@@ -13,7 +13,9 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
   commitSubject,
   leasePattern,
+  overridesSubject,
   readCommitSubject,
+  readOverridesSubject,
   readRequestSubject,
   requestSubject,
   subscriptionKey,
@@ -63,6 +65,8 @@ export class Subscriptions {
   readonly #measuring = new Map<LogStream, Measuring>();
   #reader: LogReader | undefined;
   #looked = -Infinity;
+  /** The last list of subscriptions of which operators have set something, and when it was asked for. */
+  #overridden: { readonly keys: Promise<ReadonlySet<string>>; readonly at: number } | undefined;
   readonly #reports: OnceAMinute;
   #offDoubt: (() => void) | undefined;
 
@@ -87,6 +91,7 @@ export class Subscriptions {
       },
     });
     const onChange = () => this.#wake();
+    const overridden = () => this.#listOverridden();
     for (const { stream, handlers } of sources) {
       this.#measuring.set(stream, new Measuring({ stream, namespace, observer, signal: this.#ending.signal }));
       for (const spec of subscriptionSpecs(host.service, handlers)) {
@@ -94,7 +99,7 @@ export class Subscriptions {
         const nodes = () => this.#capable(key);
         this.#all.set(
           key,
-          new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, underWay, onChange }),
+          new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, underWay, overridden, onChange }),
         );
       }
     }
@@ -153,7 +158,7 @@ export class Subscriptions {
     for (const subscription of this.#all.values()) subscription.close();
   }
 
-  /** Follows commits, requests and leases in the stream in which they are stored, from now on. */
+  /** Follows commits, requests, leases and what operators set in the stream in which they are stored, from now on. */
   async #follow(): Promise<void> {
     const { host, kept } = this.#options;
     const { namespace } = host;
@@ -166,7 +171,7 @@ export class Subscriptions {
     this.#reader = kept.follow({
       subjects: [
         ...[...keys].map((key) => commitSubject(namespace, key)),
-        ...[...services].map((all) => requestSubject(namespace, all, "*")),
+        ...[...services].flatMap((all) => [requestSubject(namespace, all, "*"), overridesSubject(namespace, all)]),
         leasePattern(namespace),
       ],
       after: state && { created: state.created, sequence: state.last },
@@ -191,6 +196,26 @@ export class Subscriptions {
     return new Set([...this.#all.values()].map(({ spec: { service } }) => `${encodeToken(service)}.*`));
   }
 
+  /**
+   * Lists the keys of the subscriptions of which operators have set something: once for all takeovers of a second, as
+   * what is set later is followed.
+   */
+  #listOverridden(): Promise<ReadonlySet<string>> {
+    const { host: { namespace, clock }, kept } = this.#options;
+    const now = clock.monotonic();
+    if (this.#overridden !== undefined && now - this.#overridden.at < LISTED_FOR) return this.#overridden.keys;
+    const list = async () => {
+      const subjects = await Promise.all(
+        [...this.#services].map((all) => kept.subjects(overridesSubject(namespace, all))),
+      );
+      return new Set(subjects.flat().flatMap((subject) => readOverridesSubject(namespace, subject) ?? []));
+    };
+    const keys = list();
+    this.#overridden = { keys, at: now };
+    keys.catch(() => this.#overridden = undefined); // the takeover that awaits it reports the error, and asks again
+    return keys;
+  }
+
   /** Number of subscriptions that this node is taking over. */
   get #beginning(): number {
     return [...this.#all.values()].filter(({ begins }) => begins).length;
@@ -203,6 +228,7 @@ export class Subscriptions {
   /** Reads the last commits and the requests again, because this node may have missed messages of the stream. */
   #look(): void {
     const now = this.#looked = this.#options.host.clock.monotonic();
+    this.#overridden = undefined;
     this.#wake();
     for (const subscription of this.#all.values()) {
       subscription.onDoubt();
@@ -221,7 +247,9 @@ export class Subscriptions {
       return this.#takeIfFree(subscription);
     }
     const request = readRequestSubject(namespace, message.subject);
+    const overridden = readOverridesSubject(namespace, message.subject);
     if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
+    else if (overridden !== undefined) this.#all.get(overridden)?.term?.onOverrides(message);
     else if (this.#leases.onMessage(message)) this.#wake();
     else this.#prolongRest();
   }
@@ -338,6 +366,8 @@ const MAX_REST = 1_000;
 const MAX_FOLLOWED_RECORDS = 32;
 /** Maximum number of subscriptions whose first commits are stored at once. */
 const MAX_CONCURRENT_RECORDS = 16;
+/** Time for which a list of what operators have set serves further takeovers, in ms. */
+const LISTED_FOR = 1_000;
 const PATIENCE = 3_000; // ms
 const LOOK_INTERVAL = 5_000; // ms
 /** Maximum number of takeovers of this node at once; each takeover reads the store. */

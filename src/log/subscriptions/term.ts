@@ -3,16 +3,17 @@
  * the log, hands out messages to nodes, and commits its position.
  */
 import { HandledCount } from "../../dispatch/handled_count.ts";
-import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { SubscriptionHealth, SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
-import { MAX_SERVER_LAG } from "../../ports/event_log.ts";
+import { MAX_SERVER_LAG, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
+import { NO_OVERRIDES, type Overrides, pauseAt, readOverrides } from "../format/overrides.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories } from "./categories.ts";
 import type { Item } from "./category.ts";
@@ -80,6 +81,8 @@ export class SubscriptionTerm {
   /** Times at which requests of nodes and operators are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
   #carrying = false;
+  /** Settings by operators, and the sequence of the message that has them; 0: none was found. */
+  #overrides: { readonly value: Overrides; readonly sequence: number } = { value: NO_OVERRIDES, sequence: 0 };
   /**
    * Time since which no message of the log is read for lack of room, by the monotonic clock; `undefined`: there is
    * room.
@@ -127,6 +130,11 @@ export class SubscriptionTerm {
     return this.#led?.ledger.place.read ?? 0;
   }
 
+  /** The pause by which an operator has it hand out nothing; `undefined`: it is not paused. */
+  get paused(): SubscriptionPause | undefined {
+    return pauseAt(this.#overrides.value, this.#now);
+  }
+
   /** Health of the subscription. `unheard`: the error because of which this node cannot follow requests. */
   health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
@@ -155,6 +163,7 @@ export class SubscriptionTerm {
       ...(hanging && { hanging }),
       ...(awaiting && { awaiting }),
       ...(limits.length > 0 && { limits }),
+      ...(this.paused && { paused: this.paused }),
     };
   }
 
@@ -216,9 +225,42 @@ export class SubscriptionTerm {
 
   /** Writes a commit and reads the requests again. Call when the store may have lost its last messages. */
   onDoubt(): void {
-    this.#options.commits.inDoubt = true;
+    const { commits, store, warnings } = this.#options;
+    commits.inDoubt = true;
     this.#change();
     this.onRequest();
+    const { sequence } = this.#overrides;
+    store.overrides().then((found) => {
+      // the store may have lost those that this leader knows; newer ones may have come since
+      if (!this.#over && this.#overrides.sequence === sequence) this.#override(found);
+    }).catch((error) => this.#over || warnings.fault("reading what operators have set", error));
+  }
+
+  /** Has what operators have set take effect. Call when the store has a new message that says so. */
+  onOverrides(message: StoredMessage): void {
+    if (message.sequence > this.#overrides.sequence) this.#override(message);
+  }
+
+  #override(message: StoredMessage | undefined): void {
+    const { warnings, onChange } = this.#options;
+    const value = message === undefined ? NO_OVERRIDES : readOverrides(textOf(message));
+    if (typeof value === "string") warnings.fault("reading what operators have set", overridesError(value));
+    this.#overrides = { value: typeof value === "string" ? NO_OVERRIDES : value, sequence: message?.sequence ?? 0 };
+    this.#pauseOrResume();
+    onChange();
+  }
+
+  /** Has a pause by an operator begin or end, if it is time to. */
+  #pauseOrResume(): void {
+    if (this.#led === undefined) return;
+    const { paused } = this;
+    const { ledger, handing } = this.#led;
+    if (ledger.isPaused === (paused !== undefined)) return;
+    ledger.isPaused = paused !== undefined;
+    this.#options.warnings.paused(paused);
+    if (paused !== undefined) return;
+    if (this.#fullSince !== undefined) this.#fullSince = this.#options.host.clock.monotonic();
+    handing.pump();
   }
 
   /**
@@ -236,7 +278,8 @@ export class SubscriptionTerm {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
     const { ledger: { open, parked, place, left }, handing } = this.#led;
     if (
-      open.size > 0 || left.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined
+      open.size > 0 || left.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined ||
+      this.#overrides.value.paused?.until !== undefined
     ) return false;
     if (place.created !== this.#committed?.created || place.read !== this.#committed.read) return false;
     return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
@@ -248,6 +291,7 @@ export class SubscriptionTerm {
     const { categories, ledger, handing } = this.#led;
     const { stream, warnings } = this.#options;
     handing.paused = !this.#mayHandOut;
+    this.#pauseOrResume();
     handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
@@ -260,7 +304,7 @@ export class SubscriptionTerm {
       ledger.parkUnhandled(this.#now);
       this.#flow();
     }
-    const isSlow = this.#lacksRoom && now - this.#fullSince! > SLOW; // set while there is no room
+    const isSlow = this.#lacksRoom && !ledger.isPaused && now - this.#fullSince! > SLOW; // set while there is no room
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.leaveHotKeys();
     this.#second?.look();
@@ -330,7 +374,7 @@ export class SubscriptionTerm {
       if (isCatgaError(error)) this.#untaken = error;
       warnings.fault("taking over", error);
     };
-    const taken = await takeOver({ ...this.#options, stored, signal, fault });
+    const [taken, set] = await Promise.all([takeOver({ ...this.#options, stored, signal, fault }), store.overrides()]);
     if (this.#over) return;
     const { head } = stored;
     const tookOver = stored.writer === "" ? undefined : this.#now;
@@ -350,6 +394,8 @@ export class SubscriptionTerm {
       onProgress: () => this.#progress(),
     });
     this.#led = { categories, ledger, handing };
+    if (set !== undefined && set.sequence > this.#overrides.sequence) this.#override(set);
+    else this.#pauseOrResume();
     // requests behind the first commit of this term are not carried out yet, even if the state found says otherwise
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
@@ -672,6 +718,10 @@ export class SubscriptionTerm {
     // a hand-over that began while the commit was written stores another one, which ends the term
     if (this.#handingOver === undefined) this.#end("rewound");
   }
+}
+
+function overridesError(reason: string): CatgaError {
+  return new CatgaError("INVALID_MESSAGE", `it is invalid (${reason}), and has no effect: set it again`);
 }
 
 /** Says of which contract, with which error, most of the parked messages are. */

@@ -1,11 +1,11 @@
 /** Warnings about one subscription, each with a limit of how often it is reported. */
-import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { SubscriptionHealth, SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import type { Observation } from "../../contract/nodes/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { show } from "../../data/checks.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
-import { OnceAMinute } from "../../ports/clock.ts";
+import { dateOf, OnceAMinute } from "../../ports/clock.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
@@ -72,6 +72,14 @@ export class Warnings {
     this.state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
   }
 
+  /** Reports that an operator has paused the subscription; `undefined`: it goes on. */
+  paused(pause: SubscriptionPause | undefined): void {
+    if (pause === undefined) return this.state("going on");
+    const { since, until, reason } = pause;
+    const ends = until === undefined ? "until it is resumed (catga subscriptions resume)" : `until ${timeText(until)}`;
+    this.state("paused", `since ${timeText(since)}, ${ends}${reason === undefined ? "" : `: ${printable(reason)}`}`);
+  }
+
   /** Reports that later messages of a key stay in the log, because many are parked behind one that has failed. */
   left({ category: { name }, key, dead, error, line }: Item): void {
     if (!this.#reports.due(`left ${name} ${key}`, WARNING_PAUSE)) return;
@@ -129,6 +137,10 @@ export class Warnings {
       }
     }
   }
+}
+
+function timeText(time: number): string {
+  return dateOf(time).toISOString();
 }
 
 const SECOND = 1_000; // ms

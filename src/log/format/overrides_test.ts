@@ -1,0 +1,48 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { overridesSubject, readOverridesSubject, subscriptionKey } from "./names.ts";
+import { type Overrides, pauseAt, readOverrides, writeOverrides } from "./overrides.ts";
+
+describe("what operators have set of a subscription", () => {
+  it("is read as it was written, with what only a newer version knows", () => {
+    const all: Overrides[] = [
+      {},
+      { paused: { since: 7 } },
+      { paused: { since: 7, until: 9, reason: "the bank is closed" } },
+      { paused: { since: 7 }, others: { shape: [1] } },
+    ];
+    for (const each of all) assertEquals(readOverrides(writeOverrides(each)), each);
+    assertEquals(JSON.parse(writeOverrides({ paused: { since: 7 }, others: { shape: 1 } })), {
+      v: 1,
+      paused: { since: 7 },
+      shape: 1,
+    });
+  });
+
+  it("that is invalid is described, and parts of a pause that are invalid are left out", () => {
+    const cases: [unknown, string][] = [
+      [[], "no object"],
+      [{ v: 2 }, "of another version"],
+      [{ v: 1, paused: true }, "no pause"],
+      [{ v: 1, paused: { since: "today" } }, "no pause"],
+    ];
+    for (const [value, wrong] of cases) assertEquals(readOverrides(JSON.stringify(value)), wrong);
+    const text = JSON.stringify({ v: 1, paused: { since: 7, until: -1, reason: {} } });
+    assertEquals(readOverrides(text), { paused: { since: 7 } });
+    const long = readOverrides(JSON.stringify({ v: 1, paused: { since: 7, reason: "x".repeat(1_000) } }));
+    assertEquals(typeof long === "object" && long.paused?.reason?.length, 400);
+  });
+
+  it("a pause is in force until its end", () => {
+    const paused = { since: 7, until: 9 };
+    assertEquals([8, 9].map((now) => pauseAt({ paused }, now)), [paused, undefined]);
+    assertEquals([pauseAt({ paused: { since: 7 } }, 1e15), pauseAt({}, 1)], [{ since: 7 }, undefined]);
+  });
+
+  it("has a subject of its own for each subscription", () => {
+    const key = subscriptionKey("shop", "ord.ers");
+    assertEquals(readOverridesSubject("n", overridesSubject("n", key)), key);
+    for (const other of ["m", "n.x"]) assertEquals(readOverridesSubject("n", overridesSubject(other, key)), undefined);
+    assertEquals(readOverridesSubject("n", overridesSubject("n", "shop")), undefined);
+  });
+});

@@ -115,6 +115,26 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "bench/bench_runs": 60,
   "bench/bench_trees": 40,
 }));
+/**
+ * Files of which a change plays a share of the cells, seeds or messages; `task test:all` plays all of them, in Deno
+ * alone (`test/support/before_release.ts`).
+ */
+const SWEPT: ReadonlySet<string> = new Set([
+  "src/log/blocked_handlers",
+  "test/faults/idempotency",
+  "test/faults/leaks",
+  "test/faults/streams",
+  "test/simulation/child_simulation",
+  "test/simulation/entity_simulation",
+  "test/simulation/explored_workflows",
+  "test/simulation/flow_simulation",
+  "test/simulation/list_simulation",
+  "test/simulation/lives_simulation",
+  "test/simulation/simulation",
+  "test/simulation/storm_simulation",
+  "test/simulation/stream_simulation",
+  "test/simulation/subscription_simulation",
+]);
 /** Others that take long. */
 const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "examples/mistakes/mistakes": 40,
@@ -284,6 +304,11 @@ export function guardsRelease(file: string): boolean {
   return RELEASE.has(file.replace(/_test\.ts$/, ""));
 }
 
+/** True for a file that `task test:all` runs once more, with all of its cells. */
+export function isSwept(file: string): boolean {
+  return SWEPT.has(file.replace(/_test\.ts$/, ""));
+}
+
 /**
  * True for a file of `task test:file`: it tests what is kept in memory, in a network or by an app alone, which then is
  * kept in a file.
@@ -302,7 +327,7 @@ const NOT_ON_FILE: ReadonlySet<string> = new Set([
 ]);
 
 /** The files named in this module: each is to exist. */
-export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SECONDS.keys()].map((name) =>
+export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SWEPT, ...SECONDS.keys()].map((name) =>
   `${name}_test.ts`
 );
 

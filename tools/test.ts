@@ -6,7 +6,8 @@
  *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
  *   deno task test:file                 those that keep state in memory, on files: `runsOnFile` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
- *   deno task test:all                  all of these, and what only guards a release: `guardsRelease` of `bundles.ts`
+ *   deno task test:all                  all of these, what only guards a release (`guardsRelease` of `bundles.ts`), and
+ *                                       all cells of those of which a change plays a share (`isSwept`)
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
@@ -24,7 +25,17 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { FOLDER } from "../test/on_file/storage.ts";
-import { bundleTests, guardsRelease, isLong, longestFirst, misjudged, runsOnFile, secondsOf } from "./bundles.ts";
+import { VARIABLE as BEFORE_RELEASE } from "../test/support/before_release.ts";
+import {
+  bundleTests,
+  guardsRelease,
+  isLong,
+  isSwept,
+  longestFirst,
+  misjudged,
+  runsOnFile,
+  secondsOf,
+} from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -45,7 +56,7 @@ Deno.chdir(root);
 // files of the fault suite start processes in both runtimes, and run in one
 const runsFaults = release || paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
-  .filter(release ? guardsRelease : (file) => isNamed(file) || !guardsRelease(file))
+  .filter(release ? (file) => guardsRelease(file) || isSwept(file) : (file) => isNamed(file) || !guardsRelease(file))
   .filter((file) => runsFaults || !file.startsWith(FAULTS))
   .filter((file) => onFile ? runsOnFile(file) : release || (long ? isLong(file) : paths.length > 0 || !isLong(file)));
 const files = longestFirst(found);
@@ -64,6 +75,7 @@ if (onFile) {
   await Deno.mkdir(folder);
   Deno.env.set(FOLDER, folder);
 }
+if (release) Deno.env.set(BEFORE_RELEASE, "1");
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: tests in Deno start processes in Bun

@@ -3,13 +3,14 @@
  * time. A handler stops its process, which goes on later with all that has waited for it.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import process from "node:process";
 import { describe, it } from "node:test";
 import { command, event } from "../contract/declaration/definition.ts";
 import type { Handler, SubscriptionOptions } from "../contract/declaration/handler.ts";
 import type { MessageContext } from "../dispatch/message_context.ts";
 import type { CatgaOptions } from "../catga.ts";
+import { BEFORE_RELEASE } from "../../test/support/before_release.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { ofThisRuntime } from "../../test/support/of_this_runtime.ts";
 
 interface Step {
   readonly key: string;
@@ -132,26 +133,24 @@ function most(block: number): number {
 }
 
 const long = { timeout: 300_000 };
-/** Durations of a block, in ms. With `CATGA_BLOCKS` all of them, else three. */
-const BLOCKS = process.env.CATGA_BLOCKS === undefined
-  ? [4_000, 12_000, 60_000]
-  : [1_000, 2_500, 4_000, 7_000, 12_000, 20_000, 31_000, 60_000];
+/** Durations of a block, in ms: before a release all of them, else three. */
+const BLOCKS = BEFORE_RELEASE ? [1_000, 2_500, 4_000, 7_000, 12_000, 20_000, 31_000, 60_000] : [4_000, 12_000, 60_000];
 const SETTINGS = [[1, "slow"], [2, "slow"], [2, "zz"], [3, "x"], [4, "order-17"]] as const;
+/** The scenes that each test plays: in each runtime each block, and each setting. */
+const CELLS = ofThisRuntime(BLOCKS.flatMap((block) => SETTINGS.map(([nodes, key]) => ({ block, nodes, key }))));
 
 describe("a handler that blocks its process", () => {
   for (const kind of ["event", "batch", "command"] as const) {
     for (const timeout of [undefined, 2_000]) {
       const limit = timeout === undefined ? "its default timeout" : `a timeout of ${timeout} ms`;
       it(`${kind}, ${limit}: the others are handled, and no message but the slow one dies`, long, async () => {
-        for (const block of BLOCKS) {
-          for (const [nodes, key] of SETTINGS) {
-            const { attempts, unhandled, letters } = await play({ kind, nodes, block, timeout, key });
-            const isSettled = unhandled.every((n) => n === 1) && letters.every((each) => each === key);
-            const said = { block, nodes, key, attempts, unhandled, letters };
-            assert(isSettled && (unhandled.length === 0 || letters.length > 0), JSON.stringify(said));
-            assert(attempts.length <= most(block), JSON.stringify(said));
-            assert(attempts.every((each, i) => i === 0 || each >= attempts[i - 1]), JSON.stringify(said));
-          }
+        for (const { block, nodes, key } of CELLS) {
+          const { attempts, unhandled, letters } = await play({ kind, nodes, block, timeout, key });
+          const isSettled = unhandled.every((n) => n === 1) && letters.every((each) => each === key);
+          const said = { block, nodes, key, attempts, unhandled, letters };
+          assert(isSettled && (unhandled.length === 0 || letters.length > 0), JSON.stringify(said));
+          assert(attempts.length <= most(block), JSON.stringify(said));
+          assert(attempts.every((each, i) => i === 0 || each >= attempts[i - 1]), JSON.stringify(said));
         }
       });
     }
@@ -166,21 +165,12 @@ describe("a handler that blocks its process", () => {
   });
 
   it("counts one attempt for each time that it blocks and fails", long, async () => {
-    for (const block of BLOCKS) {
-      for (const [nodes, key] of SETTINGS) {
-        const { attempts, unhandled, letters } = await play({
-          kind: "event",
-          nodes,
-          block,
-          timeout: undefined,
-          key,
-          fails: true,
-        });
-        const said = JSON.stringify({ block, nodes, key, attempts, unhandled, letters });
-        assertEquals([unhandled, letters], [[1], [key]], said);
-        assert(attempts.every((each, i) => i === 0 || each >= attempts[i - 1]), said);
-        assert(attempts.length >= ATTEMPTS && attempts.length <= most(block), said);
-      }
+    for (const cell of CELLS) {
+      const { attempts, unhandled, letters } = await play({ kind: "event", timeout: undefined, fails: true, ...cell });
+      const said = JSON.stringify({ ...cell, attempts, unhandled, letters });
+      assertEquals([unhandled, letters], [[1], [cell.key]], said);
+      assert(attempts.every((each, i) => i === 0 || each >= attempts[i - 1]), said);
+      assert(attempts.length >= ATTEMPTS && attempts.length <= most(cell.block), said);
     }
   });
 });

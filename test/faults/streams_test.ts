@@ -11,6 +11,7 @@ import { type Program, startProgram } from "../processes/node_process.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { Going, Holds, Numbers, Texts } from "../processes/stream_node.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { BEFORE_RELEASE } from "../support/before_release.ts";
 import { eventually } from "../support/eventually.ts";
 import { collectGarbage } from "../support/garbage.ts";
 import { QUIET } from "../support/quiet.ts";
@@ -19,11 +20,14 @@ import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
 
 const slow = { timeout: 1_200_000 };
 /**
- * With `CATGA_STREAM_SCALE=4`, which is what a release is tried with: 20 kills, and readers that sleep for a minute.
+ * With each change three kills, one of each node, and half of what is cut; before a release 20 kills, and readers that
+ * sleep for a minute.
  */
-const SCALE = Number(process.env.CATGA_STREAM_SCALE ?? 1);
-const KILLS = 5 * SCALE;
-const ASLEEP = 15_000 * SCALE;
+const KILLS = BEFORE_RELEASE ? 20 : 3;
+const ASLEEP = BEFORE_RELEASE ? 60_000 : 10_000;
+const CUTS = [[1_000, "reader"], [4_000, "node"], [4_000, "reader"], [1_000, "node"]] as const;
+/** How many streams are opened and broken in a round. */
+const MANY = BEFORE_RELEASE ? 10_000 : 4_000;
 
 /** Nodes in processes, Deno and Bun, and a reader in this one. */
 class Stage implements AsyncDisposable {
@@ -155,7 +159,7 @@ describe("streams under faults", await requireNatsServer(), () => {
     assertLess(since(), 15_000);
   });
 
-  for (const [ms, whose] of [[1_000, "reader"], [4_000, "reader"], [1_000, "node"], [4_000, "node"]] as const) {
+  for (const [ms, whose] of BEFORE_RELEASE ? CUTS : CUTS.slice(0, 2)) {
     it(`the link of the ${whose} is cut for ${ms} ms: a prefix, or all with resume`, slow, async () => {
       let link: Awaited<ReturnType<typeof startTcpProxy>> | undefined;
       await using stage = await Stage.open(["b1"], async (server) => {
@@ -204,7 +208,7 @@ describe("streams under faults", await requireNatsServer(), () => {
     }));
   });
 
-  it("10,000 streams that are opened and broken leave nothing", slow, async () => {
+  it(`${MANY} streams that are opened and broken leave nothing`, slow, async () => {
     const server = await startNatsServer({ config: SYSTEM_ACCOUNT });
     const url = new URL(server.url.includes("://") ? server.url : `nats://${server.url}`);
     url.username = "app";
@@ -230,16 +234,16 @@ describe("streams under faults", await requireNatsServer(), () => {
         }
         await eventually("the generators to end", async () => (await holds()).open === 0);
       };
-      await round(10_000); // the process has its size after as many
+      await round(MANY); // the process has its size after as many
       const subscribed = (await subscriptions(server, "catga d1")).length;
       // what stays behind grows in each round; a process may take memory in any one, when it collects garbage late
       let [before, rounds, grown] = [await holds(), 0, Infinity];
       while (grown >= 40_000_000 && rounds++ < 4) {
-        await round(10_000);
+        await round(MANY);
         const after = await holds();
         grown = after.rss - before.rss;
-        console.log(`heap ${mb(after.heap - before.heap)} MB, rss ${mb(grown)} MB after 10,000 more`);
-        assertEquals([after.opened - before.opened, after.open], [10_000, 0]);
+        console.log(`heap ${mb(after.heap - before.heap)} MB, rss ${mb(grown)} MB after ${MANY} more`);
+        assertEquals([after.opened - before.opened, after.open], [MANY, 0]);
         assertLess(after.handles, 3);
         assertLess(after.heap - before.heap, 4_000_000);
         before = after;

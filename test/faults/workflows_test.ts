@@ -19,7 +19,7 @@ import { type Checked, FlowCluster, type FlowSums } from "../support/flow_cluste
  * 3,200 runs under 64 kills, 24 freezes and 16 cuts.
  */
 const SCALE = Number(process.env.CATGA_FLOW_SCALE ?? 1);
-const RUNS = SCALE > 1 ? 400 * SCALE : 120;
+const RUNS = SCALE > 1 ? 400 * SCALE : 90;
 /** How long a node is cut off, in ms. */
 const CUTS = [1_000, 4_000, 9_000, 20_000];
 /** How long the last runs may take after the last fault, in ms: a sleep of 6 s, and what the machine is busy with. */
@@ -85,7 +85,7 @@ describe("workflows under kills of the server, and a deploy", needs, () => {
       try {
         await using cluster = await FlowCluster.open([url]);
         for (const id of ["d1", "b1"]) await cluster.start(id);
-        const load = cluster.more(80 * SCALE, { pause: 120 });
+        const load = cluster.more(50 * SCALE, { pause: 120 });
         for (let n = 0; n < SCALE; n++) {
           await wait(2_000);
           await server.kill("SIGKILL");
@@ -100,7 +100,7 @@ describe("workflows under kills of the server, and a deploy", needs, () => {
         }
         await cluster.calm();
         await load;
-        await cluster.more(20);
+        await cluster.more(10);
         await cluster.settled(LIMIT);
         return await checked(cluster);
       } finally {
@@ -117,7 +117,7 @@ describe("workflows on three servers", needs, () => {
       await using nats = await ServerTrio.open();
       await using cluster = await FlowCluster.open(nats.cluster.urls, { replicas: 3 });
       for (const id of ["d1", "b1", "d2"]) await cluster.start(id);
-      const load = cluster.more(60 * SCALE, { pause: 150 });
+      const load = cluster.more(40 * SCALE, { pause: 150 });
       for (let n = 0; n < 3; n++) {
         await wait(1_500);
         await nats.server(n).stop("SIGKILL");

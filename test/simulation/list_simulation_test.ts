@@ -4,7 +4,7 @@ import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateLists } from "./list_simulation.ts";
 
 /** `deno run -A test/simulation/list_simulation.ts 0..999` plays more of them. */
-const PLAYED = seedsOfThisRuntime(60);
+const PLAYED = seedsOfThisRuntime(30);
 
 const slow = { timeout: 600_000 };
 

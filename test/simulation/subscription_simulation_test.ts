@@ -12,9 +12,9 @@ import {
   UNHANDLED,
 } from "./subscription_simulation.ts";
 
-const PLAYED = seedsOfThisRuntime(160);
-const PLAYED_BATCHED = seedsOfThisRuntime(80);
-const { seed: FIRST_IN_TURN, seeds: IN_TURN } = exploredByThisRuntime(80);
+const PLAYED = seedsOfThisRuntime(84);
+const PLAYED_BATCHED = seedsOfThisRuntime(42);
+const { seed: FIRST_IN_TURN, seeds: IN_TURN } = exploredByThisRuntime(42);
 /** Seeds that follow one another: some things happen in each third seed. */
 const PLAYED_IN_TURN = Array.from({ length: IN_TURN }, (_, n) => FIRST_IN_TURN + n);
 

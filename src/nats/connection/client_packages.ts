@@ -1,7 +1,7 @@
 /**
  * Loads packages of nats.js that only some programs need: clients, and packages that use the nats-core of
- * `@nats-io/transport-node`. Their names are computed, not literal, because Deno downloads what a literal `import()`
- * names, with all its imports, even if the line never runs.
+ * `@nats-io/transport-node`. Deno downloads what a literal `import()` names, with all its imports, even if the line
+ * never runs; parentheses around the name hide it from Deno, and from no bundler.
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
@@ -17,9 +17,9 @@ const namesResolve = !/^https?:/.test(import.meta.url);
 
 /** Loads `@nats-io/transport-node`. Rejects with `UNAVAILABLE` if it cannot be loaded. */
 export function importNodeClient(): Promise<unknown> {
-  // a literal name in the first branch, because bundlers must be able to read it
   const name = specifier("npm", "transport-node");
-  return loaded(name, import(namesResolve ? "@nats-io/transport-node" : name));
+  // deno-fmt-ignore: it removes the parentheses
+  return loaded(name, namesResolve ? import(("@nats-io/transport-node")) : byAddress(name));
 }
 
 /**
@@ -28,7 +28,9 @@ export function importNodeClient(): Promise<unknown> {
  */
 export function importNodeTransport(): Promise<unknown> {
   const name = `${specifier("npm", "transport-node")}/lib/node_transport.js`;
-  return import(namesResolve ? "@nats-io/transport-node/lib/node_transport.js" : name).catch(() => undefined);
+  // deno-fmt-ignore
+  const module: Promise<unknown> = namesResolve ? import(("@nats-io/transport-node/lib/node_transport.js")) : byAddress(name);
+  return module.catch(() => undefined);
 }
 
 /**
@@ -37,20 +39,27 @@ export function importNodeTransport(): Promise<unknown> {
  */
 export function importNodeJetStream(): Promise<unknown> {
   const name = specifier("npm", "jetstream");
-  return loaded(name, import(namesResolve ? "@nats-io/jetstream" : name));
+  // deno-fmt-ignore
+  return loaded(name, namesResolve ? import(("@nats-io/jetstream")) : byAddress(name));
 }
 
 /** Loads `@nats-io/kv` from npm, so that it shares the nats-core of {@link importNodeClient}. */
 export function importNodeKv(): Promise<unknown> {
   const name = specifier("npm", "kv");
-  return loaded(name, import(namesResolve ? "@nats-io/kv" : name));
+  // deno-fmt-ignore
+  return loaded(name, namesResolve ? import(("@nats-io/kv")) : byAddress(name));
 }
 
 /** Loads `@nats-io/transport-deno`. Rejects with `UNAVAILABLE` if it cannot be loaded. */
 export function importDenoClient(): Promise<unknown> {
   const name = specifier("jsr", "transport-deno");
   // no literal import: the package is not a dependency of Catga, and bundlers would report it as missing
-  return loaded(name, import(namesResolve ? nameOf("transport-deno") : name));
+  return loaded(name, byAddress(namesResolve ? nameOf("transport-deno") : name));
+}
+
+/** Imports what no bundler can find: they leave such an import as it is, with a warning unless they are told so. */
+function byAddress(name: string): Promise<unknown> {
+  return import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name);
 }
 
 function specifier(registry: "jsr" | "npm", name: string): string {

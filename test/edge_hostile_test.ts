@@ -11,6 +11,7 @@ import { seededRandom } from "../src/memory/seeded_random.ts";
 import { type EdgeHolds, type EdgeReady, MARK } from "./processes/edge_node.ts";
 import { OWN_RUNTIMES, startProgram } from "./processes/node_process.ts";
 import { plantedTree } from "./processes/planted_tree.ts";
+import { BEFORE_RELEASE } from "./support/before_release.ts";
 import { eventually } from "./support/eventually.ts";
 import { startProxy } from "./support/proxy_process.ts";
 import { findProxy, type Proxy } from "../tools/proxies.ts";
@@ -18,7 +19,7 @@ import { findProxy, type Proxy } from "../tools/proxies.ts";
 const COUNT = Number(process.env.CATGA_HOSTILE ?? 0);
 const SEED = Number(process.env.CATGA_HOSTILE_SEED ?? 1);
 /** Requests that show what each of them leaves in memory. */
-const ENOUGH = 4_000;
+const ENOUGH = BEFORE_RELEASE ? 4_000 : 2_400;
 const AT_ONCE = 16;
 /** Parts of the requests, behind each of which memory is read. */
 const PARTS = 8;
@@ -358,9 +359,11 @@ describe("a hostile client of an edge", { timeout: 600_000 }, () => {
     assertLess(await readBesideStuck(server.port), MOST);
   });
 
-  it("a planted bug is found: an edge that reads ahead for a reader that never reads", async () => {
-    await using tree = await plantedTree("edge-ahead");
-    await using server = await start(tree.root);
-    assertGreater(await readBesideStuck(server.port, undefined, (grown) => grown > MOST), MOST);
-  });
+  if (BEFORE_RELEASE) {
+    it("a planted bug is found: an edge that reads ahead for a reader that never reads", async () => {
+      await using tree = await plantedTree("edge-ahead");
+      await using server = await start(tree.root);
+      assertGreater(await readBesideStuck(server.port, undefined, (grown) => grown > MOST), MOST);
+    });
+  }
 });

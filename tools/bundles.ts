@@ -121,8 +121,14 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
  */
 const SWEPT: ReadonlySet<string> = new Set([
   "src/log/blocked_handlers",
+  "test/edge_hostile",
   "test/faults/idempotency",
   "test/faults/leaks",
+  "test/faults/log_crash_semantics",
+  "test/faults/log_failures",
+  "test/faults/log_freezes",
+  "test/faults/log_publish",
+  "test/faults/log_soak",
   "test/faults/streams",
   "test/simulation/child_simulation",
   "test/simulation/entity_simulation",

@@ -13,7 +13,9 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findExamples, LENDER, PAGES, writeExamples } from "./examples.ts";
 import { readImports } from "./import_graph.ts";
 import { importViolations } from "./import_rules.ts";
 import { Processes } from "./processes.ts";
@@ -42,10 +44,10 @@ const code = ["mod.ts", "src", "examples", "bench/*.ts", "bench/programs", "benc
 
 using processes = new Processes();
 // side by side: a check of types keeps one core busy, and most tests wait
-const checks = () => [
+const checks = async () => [
   check("format", [deno, "fmt", "--check"]),
   check("lint", [deno, "lint"]),
-  check("types, lock file", [deno, "check", "--frozen", ...code]),
+  check("types, lock file", [deno, "check", "--frozen", ...code, ...await writtenExamples()]),
   check("types of the bench's peers", [deno, "check", "--frozen", "--config", "bench/deno.json", "bench/peers"]),
   imports(),
   docs(),
@@ -57,7 +59,7 @@ const checks = () => [
 ];
 const publishedTests = () => published ? [testPublished(processes, root, registry)] : [];
 const rows = await Promise.all<Row | Row[]>([
-  ...(Deno.args.includes(ALONE) ? [] : checks()),
+  ...(Deno.args.includes(ALONE) ? [] : await checks()),
   ...(Deno.args.includes(LEFT_OUT) ? [] : publishedTests()),
 ]);
 if (rows.length === 0) rows.push(untested());
@@ -77,6 +79,15 @@ async function check(title: string, command: readonly string[]): Promise<Row> {
     ? []
     : [`FAILED: ${commandLine(command)}`];
   return printed({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
+}
+
+/** The examples of the docs as modules, in a folder that is removed at the end: `task test` runs them. */
+async function writtenExamples(): Promise<string[]> {
+  // in the repository: they import the package by its name
+  await Deno.mkdir(".cache", { recursive: true });
+  const scratch = await Deno.makeTempDir({ dir: join(root, ".cache"), prefix: "check-" });
+  addEventListener("unload", () => Deno.removeSync(scratch, { recursive: true }));
+  return await writeExamples(scratch, await findExamples(root, PAGES), await findExamples(root, [LENDER]));
 }
 
 /** A dry run, where nothing is published; it needs the packages that `jsr.json` names. */

@@ -21,6 +21,11 @@ import { pathToFileURL } from "node:url";
 import { commentsOf, recording } from "./printed.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
+/** Where examples stand. */
+export const PAGES: readonly string[] = ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"];
+/** The page whose files others import. */
+export const LENDER = "docs/getting-started.md";
+
 /** An example of a page or of a doc comment. */
 export interface Example {
   /** Its file, from the root of the repository. */

@@ -11,6 +11,7 @@ import { logFile } from "../processes/log_file.ts";
 import type { LogLine } from "../processes/log_messages.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { BEFORE_RELEASE } from "../support/before_release.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { WallClockWatch } from "../support/wall_clock.ts";
@@ -21,6 +22,8 @@ const NODES = ["d1", "b1", "d2"];
 /** When the schedules are due, in ms from their publishing: while the leader is away. */
 const DELAY = 6_000;
 const SCHEDULED = 20;
+/** How many messages a publisher sends in a second, and how many more are stored behind each fault. */
+const [PACE, MORE] = BEFORE_RELEASE ? [150, 500] : [80, 200];
 
 interface Fault {
   readonly what: string;
@@ -75,10 +78,10 @@ describe("the promises of the log", await requireNatsServer(), () => {
         const link = await startTcpProxy(cluster.server.port);
         links.set("b8", link);
         const publishers = await Promise.all([
-          cluster.publisher("d8", { pace: 150, keys: 12, skew: { ahead: 3_600_000 } }),
-          cluster.publisher("b8", { pace: 150, keys: 12, skew: { ahead: -3_600_000 }, url: link.url }),
+          cluster.publisher("d8", { pace: PACE, keys: 12, skew: { ahead: 3_600_000 } }),
+          cluster.publisher("b8", { pace: PACE, keys: 12, skew: { ahead: -3_600_000 }, url: link.url }),
         ]);
-        await cluster.more(200);
+        await cluster.more(100);
         const leader = await cluster.leader("billing");
         const other = NODES.find((id) => id !== leader)!;
         for (const [round, id] of [leader, other].entries()) {
@@ -100,7 +103,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
           if (what === "paused") publishers.at(-1)!.kill("SIGCONT");
           if (what === "cut off") link.restore();
           if (what === "killed" && round === 0) publishers.shift()!.kill("SIGKILL");
-          await cluster.more(500);
+          await cluster.more(MORE);
           // the server's clock decides: if the machine moves it, they come with it
           for (const { at } of await begun(cluster, entries)) assertGreaterOrEqual(at, due - wallClock.moved);
           assertEquals(new Set(await letters(cluster)), new Set(fatal));

@@ -4,8 +4,12 @@ import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { BEFORE_RELEASE } from "../support/before_release.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
+
+/** How many messages each app sends in a second, and how many more are stored before and behind each fault. */
+const [PACE, MORE] = BEFORE_RELEASE ? [20, 1_000] : [8, 400];
 
 describe("publishing to the log", await requireNatsServer(), () => {
   it("100 publishers, while the server is killed, stopped and frozen: every ok is in the log, once", {
@@ -15,24 +19,24 @@ describe("publishing to the log", await requireNatsServer(), () => {
       handles: [{ category: "Happened", name: "billing" }],
       nodes: ["b1"],
     });
-    const many = { apps: 25, keys: 2, pace: 20, timeout: 15_000 };
+    const many = { apps: 25, keys: 2, pace: PACE, timeout: 15_000 };
     const publishers = await Promise.all(
       ["d8", "b8", "d9", "b9"].map((id, i) => cluster.publisher(id, { ...many, ids: i === 1, replicas: 1 })),
     );
     const { server } = cluster;
     for (const by of ["SIGKILL", "SIGTERM", "SIGKILL"] as const) {
-      await cluster.more(1_000);
+      await cluster.more(MORE);
       cluster.fault(by);
       await server.kill(by);
       await wait(300);
       await cluster.restartServer();
     }
-    await cluster.more(1_000);
+    await cluster.more(MORE);
     cluster.fault("freeze");
     await cluster.server.kill("SIGSTOP");
     await wait(1_000);
     await cluster.server.kill("SIGCONT");
-    await cluster.more(1_000);
+    await cluster.more(MORE);
     for (const publisher of publishers) publisher.kill("SIGTERM");
     for (const publisher of publishers) await publisher.end();
     const done = publishers.flatMap(({ lines }) => lines.filter((line) => line.event === "done"));

@@ -97,6 +97,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/plants": 200,
+  "test/simulation/explored_together": 120,
   "test/faults/older_catga": 300,
   "test/faults/upgrading": 455,
   "test/faults/mixed_shapes_plants": 260,
@@ -111,7 +112,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/sql": 150,
   "test/faults/file_load": 120,
   "bench/bench_log": 90,
-  "bench/bench": 60,
+  "bench/bench": 120,
   "bench/bench_runs": 60,
   "bench/bench_trees": 40,
 }));

@@ -220,8 +220,8 @@ export const ROOMS: readonly Room[] = [
   { path: "src/lint", what: "an entrypoint: rules for deno lint", may: ["src/contract"] },
   {
     path: "src/operate",
-    what: "what operators do, for the command line and the page: choosing runs, changing many",
-    may: CONTRACT,
+    what: "what operators do, for the command line and the page: choosing runs, changing many, pausing schedules",
+    may: [...CONTRACT, "src/log/publishing", "src/log/format"],
   },
   {
     path: "src/cli",

@@ -339,6 +339,19 @@ describe("the tool and the log", await requireNatsServer(), () => {
       ["Paid", HOSTILE, "0 0 5 * * *", "Europe/Berlin"],
     ]);
     safe((await run("schedules")).out, 3);
+    const paused = await run("schedules", "pause", "Paid", HOSTILE, "--reason", "no disk");
+    assertEquals([paused.code, paused.err], [0, ""]);
+    const [, nightly] = json((await run("schedules", "--json")).out);
+    assertEquals([nightly.when, nightly.zone, nightly.paused.reason, nightly.next], [
+      ...["0 0 5 * * *", "Europe/Berlin"],
+      "no disk",
+      [],
+    ]);
+    assertMatch((await run("schedules")).err, /: paused by an operator since \S+Z: no disk\n$/);
+    assertEquals((await run("schedules", "pause", "Paid", "later")).code, 1);
+    assertEquals((await run("schedules", "resume", "Paid", HOSTILE)).code, 0);
+    const resumed = json((await run("schedules", "--json")).out);
+    assertEquals(resumed.map(({ next, paused }) => [next.length, paused]), [[1, undefined], [3, undefined]]);
     const { code, out } = await run("schedules", "cancel", "Paid", "later");
     assertEquals([code, out], [0, "cancelled: Paid later\n"]);
     const again = await run("schedules", "cancel", "Paid", "later");

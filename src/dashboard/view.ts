@@ -396,7 +396,7 @@ export type ChangeRequest =
   | LettersRequest
   | EditRequest
   | PauseRequest
-  | CancelRequest
+  | ScheduleRequest
   | RunChangeRequest
   | RunsRequest;
 
@@ -447,11 +447,13 @@ export interface RunChangeRequest {
   readonly value?: unknown;
 }
 
-/** A user's request to cancel a schedule. */
-export interface CancelRequest {
-  readonly do: "cancel";
+/** A user's request to cancel a schedule, or to pause or resume one that repeats. */
+export interface ScheduleRequest {
+  readonly do: "cancel" | "pause schedule" | "resume schedule";
   readonly contract: string;
   readonly id: string;
+  /** Reason that is shown with a pause; absent for the others. */
+  readonly reason?: string;
 }
 
 /** Replays or discards several dead letters. */

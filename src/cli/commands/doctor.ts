@@ -362,7 +362,16 @@ async function ofSchedules(
   let count = 0;
   for await (const pending of pendingSchedules(view.namespace, stream)) {
     if (++count > MAX_SCHEDULES) break;
-    const { contract, id } = pending;
+    const { contract, id, paused } = pending;
+    if (paused !== undefined) {
+      const since = new Date(paused.since).toISOString();
+      const why = paused.reason === undefined ? "." : `: ${paused.reason}`;
+      findings.push({
+        ...{ kind: "paused", about: `${contract} ${id}`, severity: "warning", docs: "catga docs alarms#paused" },
+        message: `An operator has paused the cron ${id} of ${declaredName(contract)} since ${since}${why}`,
+        advice: "Resume it when its reason is gone: catga schedules resume. It does not fire meanwhile.",
+      });
+    }
     if (!handled.has(contract)) {
       const ways = unhandled.get(contract) ?? new Set();
       const wakes = wakesRun(contract, id) !== undefined;

@@ -1,21 +1,13 @@
 /**
- * `schedules`: lists messages that are scheduled for later, and cancels one.
- * @decides `catga schedules`: pending schedules, and the cancelling of one
+ * `schedules`: lists messages that are scheduled for later, cancels one, and pauses and resumes one that repeats.
+ * @decides `catga schedules`: pending schedules, and the cancelling or pausing of one
  */
-import {
-  isWorkflowName,
-  runContracts,
-  runOfStart,
-  runType,
-  startName,
-  wakesRun,
-} from "../../contract/declaration/workflow.ts";
+import { runOfStart, wakesRun } from "../../contract/declaration/workflow.ts";
 import { offsetOf } from "../../data/cron.ts";
 import { printable } from "../../data/printable.ts";
-import { scheduleSubject } from "../../log/format/names.ts";
 import { nextTimes, pendingSchedules } from "../../log/publishing/schedule_list.ts";
-import { unschedule } from "../../log/publishing/unschedule.ts";
-import { systemClock, token } from "../../ports/clock.ts";
+import { changeSchedule, type ScheduleChange } from "../../operate/stored_schedules.ts";
+import { dateOf, systemClock, token } from "../../ports/clock.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
@@ -25,21 +17,24 @@ import { Listing, print } from "../terminal/listing.ts";
 /** The `schedules` command of the tool. */
 export const schedules: CliCommand = {
   name: "schedules",
-  words: "[cancel NAME ID]",
+  words: "[cancel|pause|resume NAME ID]",
   summary: "lists what is scheduled for later; takes it back",
-  flags: ["contract", "timeout"],
+  flags: ["contract", "reason", "timeout"],
   more: `
 WHEN is a time, or the six fields of cron (seconds first) and its time zone;
 NEXT has the next three times there.
 \`schedules cancel NAME ID\` takes back what is scheduled for a contract under an
 id, or a start of the workflow NAME: it says so, and it does not fire; or there
-is nothing (any more), and the exit code is 1.`,
+is nothing (any more), and the exit code is 1.
+\`schedules pause NAME ID\` has a cron not fire until \`resume NAME ID\`, also when
+the program schedules it again; what it misses is not made up for.`,
   async run([verb, contract, id], flags, terminal) {
-    if (verb !== undefined && (verb !== "cancel" || id === undefined)) {
-      throw new UsageError("usage: catga schedules [cancel NAME ID]");
+    if (verb !== undefined && (!isChange(verb) || id === undefined)) {
+      throw new UsageError("usage: catga schedules [cancel|pause|resume NAME ID]");
     }
+    if (flags.has("reason") && verb !== "pause") throw new UsageError("--reason is for schedules pause");
     return await ClusterView.during(flags, terminal, async (view) => {
-      if (verb !== undefined) return await cancel(view, { contract, id }, flags, terminal);
+      if (verb !== undefined) return await change(view, { what: verb, contract, id }, flags, terminal);
       return await list(view, flags, terminal);
     });
   },
@@ -49,48 +44,52 @@ async function list(view: ClusterView, flags: Flags, terminal: Terminal): Promis
   const stream = await view.stream("log");
   const only = flags.text("contract");
   const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "NEXT", "CONTRACT", "SINCE", "ID"]);
+  const paused: string[] = [];
   for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
     const { contract, id, when, zone = "-", since } = pending;
     const start = runOfStart(contract, id);
     if (only !== undefined && contract !== only && start?.workflow !== only) continue;
     const next = nextTimes(pending, systemClock.now(), 3).map((time) => localText(time, pending.zone));
-    const shown = next.length === 0 ? "-" : next.join(", ");
+    const shown = pending.paused !== undefined ? "(paused)" : next.length === 0 ? "-" : next.join(", ");
+    if (pending.paused !== undefined) {
+      const { since, reason } = pending.paused;
+      const why = reason === undefined ? "" : `: ${reason}`;
+      paused.push(`${contract} ${id}: paused by an operator since ${dateOf(since).toISOString()}${why}`);
+    }
     listing.add({ ...pending, next }, [when, zone, shown, start?.workflow ?? contract, since, start?.run ?? id]);
   }
+  for (const text of flags.has("json") ? [] : paused) terminal.say(printable(text));
   const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
   listing.end(`${nothing} ${view.place}`);
   return DONE;
 }
 
-async function cancel(
+async function change(
   view: ClusterView,
-  { contract, id }: { readonly contract: string; readonly id: string },
+  { what, contract, id }: ScheduleChange,
   flags: Flags,
   terminal: Terminal,
 ): Promise<number> {
-  const refused = wakesRun(contract, id);
+  const refused = await changeSchedule({ what, contract, id, reason: flags.text("reason") }, {
+    ...{ namespace: view.namespace, clock: systemClock, stream: await view.stream("log") },
+    mark: `cli-${token(view.transport.random, 16)}`,
+    timeout: flags.duration("timeout") ?? TIMEOUT,
+  });
   if (refused !== undefined) {
-    terminal.say(printable(`${refused}, catga run --help; a start has the name of its workflow here`));
+    const more = wakesRun(contract, id) === undefined
+      ? ""
+      : ", catga run --help; a start has the name of its workflow here";
+    terminal.say(printable(`${contract} ${JSON.stringify(id)}: ${refused}${more}`));
     return FAILED;
   }
-  const stream = await view.stream("log");
-  const take = async (contract: string, id: string) =>
-    stream !== undefined && await unschedule(scheduleSubject(view.namespace, contract, id), {
-      clock: systemClock,
-      stream: () => stream,
-      mark: `cli-${token(view.transport.random, 16)}`,
-      timeout: flags.duration("timeout") ?? TIMEOUT,
-    });
-  const taken = await take(contract, id) ||
-    (isWorkflowName(contract) && await take(runContracts(runType(contract)).due.name, startName(id)));
-  if (!taken) {
-    terminal.say(
-      printable(`nothing of ${contract} is scheduled under the id ${JSON.stringify(id)}: it has fired, or never was`),
-    );
-    return FAILED;
-  }
-  print(terminal, flags.has("json"), { cancelled: { contract, id } }, `cancelled: ${contract} ${id}`);
+  print(terminal, flags.has("json"), { [DONE_TEXT[what]]: { contract, id } }, `${DONE_TEXT[what]}: ${contract} ${id}`);
   return DONE;
+}
+
+const DONE_TEXT = { cancel: "cancelled", pause: "paused", resume: "resumed" } as const;
+
+function isChange(verb: string): verb is ScheduleChange["what"] {
+  return Object.hasOwn(DONE_TEXT, verb);
 }
 
 /** Formats a time in a time zone, with its offset, as `2027-03-28T03:00:00+02:00`; in UTC if the zone is unknown. */

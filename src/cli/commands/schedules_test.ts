@@ -10,14 +10,16 @@ const schedules = (...args: string[]) => wrongUsage("schedules", ...args);
 
 describe("schedules: its command line", () => {
   it("lists without words, and cancels with a name and an id", async () => {
-    for (const args of [[], ["--contract", "Paid"], ["cancel", "Paid", "m-1"], ["cancel", "Paid", "m-1", "-t", "1s"]]) {
+    for (
+      const args of [[], ["--contract", "Paid"], ["cancel", "Paid", "m-1"], ["pause", "Paid", "m-1", "--reason", "x"]]
+    ) {
       assertEquals(await schedules(...args), undefined, args.join(" "));
     }
   });
 
   it("other words are wrong usage: nothing is listed in place of what was to be cancelled", async () => {
     for (const args of [["cancel"], ["cancel", "Paid"], ["list"], ["Paid"], ["Paid", "m-1", "cancel"], [""]]) {
-      assertEquals(await schedules(...args), "usage: catga schedules [cancel NAME ID]", args.join(" "));
+      assertEquals(await schedules(...args), "usage: catga schedules [cancel|pause|resume NAME ID]", args.join(" "));
     }
   });
 });

@@ -1,32 +1,29 @@
 /**
  * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with this flag,
- * users of the page can pause and resume subscriptions, cancel scheduled messages, replay, edit and discard dead
- * letters, retry and cancel runs of workflows, and skip their steps. A request is validated as a whole before it is
- * carried out.
+ * users of the page can pause and resume subscriptions and crons, cancel scheduled messages, replay, edit and discard
+ * dead letters, retry and cancel runs of workflows, and skip their steps. A request is validated as a whole before it
+ * is carried out.
  */
-import { isContractName } from "../../contract/declaration/contract.ts";
 import { RUN_STATUS, type RunInfo } from "../../contract/calls/flow.ts";
 import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCatgaError } from "../../error.ts";
-import { wakesRun } from "../../contract/declaration/workflow.ts";
 import type { Administration } from "../../log/administration/administration.ts";
-import { scheduleSubject } from "../../log/format/names.ts";
-import { unschedule } from "../../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
 import { changeEach } from "../../operate/change_each.ts";
+import { changeSchedule } from "../../operate/stored_schedules.ts";
 import { editLetter, type Letters } from "./letter_edit.ts";
 import { changed, settleLetters } from "./letter_settling.ts";
 import { matchingRuns, stepsOf } from "../collecting/run_views.ts";
 import { shownText } from "../shown.ts";
 import type {
-  CancelRequest,
   ChangeAnswer,
   ChangeRequest,
   LetterFilter,
   PauseRequest,
   RunChangeRequest,
   RunsRequest,
+  ScheduleRequest,
 } from "../view.ts";
 import type { DashboardSource } from "../dashboard_source.ts";
 
@@ -36,8 +33,11 @@ export function readChange(body: string): ChangeRequest | string {
   if (value === undefined) return "the body is not JSON";
   if (!isRecord(value)) return "the body is not an object";
   const { do: what, letters, matching, contract, id } = value;
-  if (what === "cancel") {
-    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
+  if (what === "cancel" || what === "pause schedule" || what === "resume schedule") {
+    if (!isText(contract) || !isText(id)) return `${what} takes contract and id, texts`;
+    if (what !== "pause schedule") return { do: what, contract, id };
+    const { reason } = value;
+    return isReason(reason) ? { do: what, contract, id, reason } : NO_REASON(what);
   }
   if (what === "pause" || what === "resume") return readPause(what, value);
   if (what === "edit") {
@@ -49,8 +49,8 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "retry runs" || what === "cancel runs") return readRunsChange(what, value);
   if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
   if (what !== "replay" && what !== "discard") {
-    return "do is pause, resume, replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or " +
-      "cancel runs";
+    return "do is pause, resume, replay, discard, edit, cancel, pause schedule, resume schedule, retry run, skip step, " +
+      "cancel run, retry runs or cancel runs";
   }
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
@@ -127,7 +127,7 @@ export function carryOut(
   administration: Letters & PausingSubscriptions,
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
-  if (request.do === "cancel") return cancel(source, request);
+  if (isOfSchedule(request)) return answerOf(onSchedule(source, request));
   if (request.do === "edit") return answerOf(editLetter(administration, request));
   if ("subscription" in request) return answerOf(pauseOrResume(administration, request));
   if (isOfRuns(request)) return changeRuns(source, request);
@@ -194,21 +194,21 @@ async function changeRuns(
   return await changed(changeEach(matchingRuns(source, matching), change));
 }
 
-/** Cancels a message scheduled for later, or a schedule that repeats. */
-async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
-  const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
-  if (!isContractName(contract)) return none;
-  const refused = wakesRun(contract, id);
-  if (refused !== undefined) return { ...none, error: refused };
-  const log = await source.stream("log");
-  if (log === undefined) return none;
-  const taken = await unschedule(scheduleSubject(source.namespace, contract, id), {
-    clock: source.transport.clock,
-    stream: () => log,
+function isOfSchedule(request: ChangeRequest): request is ScheduleRequest {
+  return request.do === "cancel" || request.do === "pause schedule" || request.do === "resume schedule";
+}
+
+/** Cancels a message scheduled for later, or a schedule that repeats; pauses or resumes one that repeats. */
+async function onSchedule(
+  source: DashboardSource,
+  { do: what, contract, id, reason }: ScheduleRequest,
+): Promise<string | undefined> {
+  const change = what === "cancel" ? what : what === "pause schedule" ? "pause" : "resume";
+  return await changeSchedule({ what: change, contract, id, reason }, {
+    ...{ namespace: source.namespace, clock: source.transport.clock, stream: await source.stream("log") },
     mark: `dashboard-${randomUUID()}`,
     timeout: CANCEL,
   });
-  return taken ? { done: 1, failed: 0, error: undefined } : none;
 }
 
 const CANCEL = 10_000; // ms

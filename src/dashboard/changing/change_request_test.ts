@@ -33,6 +33,14 @@ describe("readChange", () => {
     }
   });
 
+  it("returns which schedule to pause, with a reason, or to resume", () => {
+    const pause = { do: "pause schedule", contract: "Mail", id: "m", reason: "no disk" } as const;
+    assertEquals(read({ ...pause, by: "x" }), pause);
+    assertEquals(read({ ...pause, do: "resume schedule" }), { do: "resume schedule", contract: "Mail", id: "m" });
+    assertEquals(read({ ...pause, reason: "" }), "pause schedule takes a reason, a text of 1 to 400 characters");
+    assertEquals(read({ ...pause, id: 7 }), "pause schedule takes contract and id, texts");
+  });
+
   it("returns what to do with which letters, or with all that match, and nothing else of the body", () => {
     assertEquals(read({ do: "replay", letters: ["a", "b"], by: "x" }), { do: "replay", letters: ["a", "b"] });
     const matching = { service: "shop", subscription: "billing", contract: "Placed", code: "" };
@@ -87,8 +95,8 @@ describe("readChange", () => {
 
   it("accepts no other action", () => {
     const wrong =
-      "do is pause, resume, replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or " +
-      "cancel runs";
+      "do is pause, resume, replay, discard, edit, cancel, pause schedule, resume schedule, retry run, skip step, " +
+      "cancel run, retry runs or cancel runs";
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
       assertEquals(read({ do: action, letters: ["a"] }), wrong);
     }

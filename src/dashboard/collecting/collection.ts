@@ -213,10 +213,13 @@ export class Collection {
       for await (const pending of pendingSchedules(this.#kept.source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
         if (all.length >= MAX_SCHEDULES) break;
-        const { contract, id, when, zone, since } = pending;
+        const { contract, id, when, zone, since, paused } = pending;
         const text = { contract: shownText(contract), id: shownId(id), key: id, when: shownText(when), since };
         const next = nextOf(pending, now);
-        all.push({ ...text, next, zone: zone === undefined ? undefined : shownText(zone) });
+        const own = { ...text, next, zone: zone === undefined ? undefined : shownText(zone) };
+        all.push(
+          paused === undefined ? own : { ...own, paused: { ...paused, reason: shownText(paused.reason ?? "", 400) } },
+        );
       }
     }
     // schedules whose next time is unknown come first

@@ -203,6 +203,8 @@ export function elements() {
     "cancel": "cancelled",
     "pause": "paused",
     "resume": "resumed",
+    "pause schedule": "paused",
+    "resume schedule": "resumed",
     "retry run": "to be tried again",
     "skip step": "skipped",
     "cancel run": "to be cancelled",

@@ -102,7 +102,10 @@ export function shownTables(
   const schedules = table<ScheduleView>({
     place: byId("schedules"),
     key: ({ contract, key }) => JSON.stringify([contract, key]),
-    actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
+    actions: (key) => [
+      button("Cancel", () => void cancel(key), { class: "change" }),
+      button("Pause or resume", () => void pauseOrResumeSchedule(key), { class: "change" }),
+    ],
     async detail({ contract, key }) {
       const runs = await ask<ScheduleRunsView>("schedule", { contract, id: key });
       return runs.length === 0 ? "no run of it is in the log" : runs.join("\n");
@@ -115,8 +118,14 @@ export function shownTables(
       ["When", ({ when, zone }) => zone === undefined ? when : `${when} (${zone})`],
       [
         "Next in",
-        ({ next }) =>
-          next === undefined
+        ({ next, paused }) =>
+          paused !== undefined
+            ? {
+              text: `paused${paused.reason ? `: ${paused.reason}` : ""}`,
+              tone: "warn",
+              title: `since ${time(paused.since)}`,
+            }
+            : next === undefined
             ? { text: "-", title: "only the server can tell" }
             : { text: duration(until(next)), title: time(next) },
         "number",
@@ -145,6 +154,20 @@ export function shownTables(
     const question = `Pause ${row}? Its messages wait, in their order, until it is resumed; what runs ends.`;
     const given = await asked(question, "Pause it", [{ name: "reason", title: "Reason, which is shown meanwhile" }]);
     if (given !== undefined) await change({ do: "pause", ...of, reason: given.reason });
+  }
+
+  async function pauseOrResumeSchedule(row: string): Promise<void> {
+    const schedule = schedules.row(row);
+    if (schedule === undefined) return;
+    const { contract, id, key, paused } = schedule;
+    if (paused !== undefined) {
+      const agreed = await confirmed(`Resume ${contract} ${id}? It fires from its next time on.`, "Resume it");
+      if (agreed) await change({ do: "resume schedule", contract, id: key });
+      return;
+    }
+    const question = `Pause ${contract} ${id}? It does not fire until it is resumed.`;
+    const given = await asked(question, "Pause it", [{ name: "reason", title: "Reason, which is shown meanwhile" }]);
+    if (given !== undefined) await change({ do: "pause schedule", contract, id: key, reason: given.reason });
   }
 
   async function cancel(row: string): Promise<void> {

@@ -3,7 +3,7 @@ import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/ev
 import { parseLocalCron } from "../../data/cron.ts";
 import { countedCron } from "../format/group.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
-import { header } from "./stored_schedule.ts";
+import { header, pausedCronOf } from "./stored_schedule.ts";
 import { markOf } from "./unschedule.ts";
 
 /** A pending schedule: it has not fired yet, or fires repeatedly. */
@@ -15,25 +15,28 @@ export interface PendingSchedule {
   readonly zone: string | undefined;
   /** Time at which the schedule was stored, as an ISO string. */
   readonly since: string;
+  /** Present if an operator has paused it: since when, in ms since 1970, and why. */
+  readonly paused?: { readonly since: number; readonly reason?: string };
 }
 
 /**
  * Returns the time at which a schedule fires next, in ms since 1970; `undefined` for a cron that only the server can
  * read.
  */
-export function nextOf(schedule: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
+export function nextOf(schedule: Pick<PendingSchedule, "when" | "zone" | "paused">, now: number): number | undefined {
   return nextTimes(schedule, now, 1)[0];
 }
 
 /**
  * Returns the next `most` times at which a schedule fires, in ms since 1970; empty for a cron that only the server
- * can read.
+ * can read, and for one that is paused.
  */
 export function nextTimes(
-  { when, zone }: Pick<PendingSchedule, "when" | "zone">,
+  { when, zone, paused }: Pick<PendingSchedule, "when" | "zone" | "paused">,
   now: number,
   most: number,
 ): readonly number[] {
+  if (paused !== undefined) return [];
   const at = Date.parse(when);
   if (!Number.isNaN(at) && !/\s/.test(when)) return [at];
   const times: number[] = [];
@@ -57,9 +60,13 @@ export async function* pendingSchedules(namespace: string, stream: LogStream): A
 /** Parses a stored schedule; `undefined` if the schedule was taken back, or if the message is no schedule. */
 function pendingOf(namespace: string, message: StoredMessage): PendingSchedule | undefined {
   const about = readScheduleSubject(namespace, message.subject);
-  const text = header(message, "Nats-Schedule");
+  const paused = pausedCronOf(message);
+  const text = paused?.schedule.at ?? header(message, "Nats-Schedule");
   if (about === undefined || text === undefined || markOf(message) !== undefined) return undefined;
   const when = text.startsWith("@at ") ? text.slice(4) : countedCron(message.data)?.cron ?? text;
   const since = new Date(message.time).toISOString();
-  return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
+  const zone = paused?.schedule.zone ?? header(message, "Nats-Schedule-Time-Zone");
+  const own = { contract: about.category, id: about.id, when, zone, since };
+  if (paused === undefined) return own;
+  return { ...own, paused: { since: paused.since, ...(paused.reason !== undefined && { reason: paused.reason }) } };
 }

@@ -20,7 +20,18 @@ import { PAUSES } from "../../ports/repeat.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { asTransient, ATTEMPT_TIMEOUT, type Fence, passFence } from "./fence.ts";
-import { cronOf, firesWithin, header, HELD_HEADER, isHeld, ONCE, storedDue } from "./stored_schedule.ts";
+import {
+  cronOf,
+  firesWithin,
+  header,
+  HELD_HEADER,
+  isHeld,
+  ONCE,
+  type PausedCron,
+  pausedCronOf,
+  pausedHeaders,
+  storedDue,
+} from "./stored_schedule.ts";
 
 /** Options of {@link overwrite}: the stream, and how long it may be tried. */
 export interface OverwriteOptions {
@@ -57,14 +68,16 @@ export interface Replacement {
    * message in place of a schedule that is firing already; then both take effect.)
    */
   readonly patient: boolean;
+  /** True: a paused cron fires again. False or absent: a cron that replaces a paused one is paused, too. */
+  readonly resumes?: boolean;
   /** Verb that errors use for the operation, such as "stored". */
   readonly done: string;
 }
 
 /** A message to be written: its data and options. */
 interface Written {
-  readonly data: string;
-  readonly options: Pick<AppendOptions, "id" | "ttl" | "schedule">;
+  readonly data: string | Uint8Array;
+  readonly options: Pick<AppendOptions, "id" | "ttl" | "schedule" | "headers">;
 }
 
 /**
@@ -96,6 +109,8 @@ class Overwriting {
   #goneFrom: number | undefined;
   /** Due time of the replaced schedule, by the server's clock. */
   #replacedDue = Infinity;
+  /** The paused cron that is replaced; `undefined`: the replaced message is none. */
+  #paused: PausedCron | undefined;
   /** Cron expression of the replaced schedule, or of one replaced by an earlier write; `undefined`: no cron. */
   #replacedCron: string | undefined;
   /**
@@ -178,6 +193,7 @@ class Overwriting {
     }
     this.#replacedDue = this.#dueOfReplaced(stream, found);
     this.#replacedCron = cronOf(found);
+    this.#paused = this.#replacement.resumes ? undefined : pausedCronOf(found);
     this.#fenced = false;
     this.#movedTo = Infinity;
     this.#firstOwnTime = undefined;
@@ -198,6 +214,7 @@ class Overwriting {
     }
     this.#replacedDue = Infinity;
     this.#replacedCron = undefined;
+    this.#paused = undefined;
     return await this.#write(stream, 0, { held: false }) ? true : undefined;
   }
 
@@ -270,13 +287,15 @@ class Overwriting {
    */
   async #write(stream: LogStream, expect: number, { held }: { readonly held: boolean }): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;
-    const { data, options } = this.#replacement.write(stream, { version: this.#version, notBefore });
+    const { data, options } = this.#stayingPaused(
+      this.#replacement.write(stream, { version: this.#version, notBefore }),
+    );
     const written = await stream.append(this.#subject, data, {
       ...options,
       timeout: this.#attemptTimeout,
       expect,
       rollup: true,
-      headers: held ? { [HELD_HEADER]: this.#replacedCron ?? ONCE } : undefined,
+      headers: held ? { ...options.headers, [HELD_HEADER]: this.#replacedCron ?? ONCE } : options.headers,
     });
     const due = typeof options.schedule?.at === "number" ? options.schedule.at : Infinity;
     const first = Math.min(due, this.#unanswered ?? due);
@@ -290,6 +309,17 @@ class Overwriting {
     else if (written.type === "not stored" && !written.transient) throw new RefusedSchedule(written.error);
     if (written.type !== "conflict") throw asTransient(written.error);
     return false;
+  }
+
+  /** Has a cron that replaces a paused one be paused, too. */
+  #stayingPaused({ data, options }: Written): Written {
+    const { schedule, ...others } = options;
+    if (this.#paused === undefined || typeof schedule?.at !== "string") return { data, options };
+    const { at, zone, target, ttl } = schedule;
+    return {
+      data,
+      options: { ...others, headers: pausedHeaders({ ...this.#paused, schedule: { at, zone, target, ttl } }) },
+    };
   }
 
   #fence(stream: LogStream): Promise<Fence> {

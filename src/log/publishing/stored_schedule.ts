@@ -1,6 +1,8 @@
 /** Reads messages of schedules: when a schedule is due, and if it is held (see `schedule_write.ts`). */
 import { nextOfCron } from "../../data/cron.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isNotNegative, isRecord } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
+import type { LogSchedule, LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /**
  * Returns the due time of a stored schedule for one time, in ms since 1970 by the server's clock. Returns the given
@@ -43,6 +45,39 @@ export function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
 
+/** A cron that an operator has paused (`paused_schedule.ts`). */
+export interface PausedCron {
+  /** The schedule that it is again when it is resumed. */
+  readonly schedule: Omit<LogSchedule, "at" | "ofProcess"> & { readonly at: string };
+  /** Time at which it was paused, in ms since 1970. */
+  readonly since: number;
+  readonly reason?: string;
+  /** Identifies the writer of the pause. */
+  readonly by?: string;
+}
+
+/** Returns the headers of a paused cron. */
+export function pausedHeaders(paused: PausedCron): Readonly<Record<string, string>> {
+  // ASCII, as headers of other programs are
+  const escaped = (each: string) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return { [PAUSED_HEADER]: JSON.stringify(paused).replace(/[^ -~]/g, escaped) };
+}
+
+/** Reads a paused cron; `undefined`: the message is none. */
+export function pausedCronOf(message: StoredMessage): PausedCron | undefined {
+  const text = header(message, PAUSED_HEADER);
+  const value = text === undefined ? undefined : parsedJson(text);
+  if (!isRecord(value) || !isRecord(value.schedule) || !isNotNegative(value.since)) return undefined;
+  const { since, reason, by, schedule: { at, zone, target, ttl } } = value;
+  if (typeof at !== "string" || typeof target !== "string") return undefined;
+  return {
+    schedule: { at, target, ...(typeof zone === "string" && { zone }), ...(isNotNegative(ttl) && { ttl }) },
+    since,
+    ...(typeof reason === "string" && { reason }),
+    ...(typeof by === "string" && { by }),
+  };
+}
+
 /** Returns the value of a message's header; `undefined`: absent. */
 export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
@@ -53,6 +88,8 @@ export function header({ headers = {} }: StoredMessage, name: string): string | 
  * expression of that schedule, or `ONCE`.
  */
 export const HELD_HEADER = "Catga-Held";
+/** Header of a paused cron (`paused_schedule.ts`): what makes it a schedule again, as JSON. */
+export const PAUSED_HEADER = "Catga-Paused";
 export const ONCE = "once";
 
 /** Maximum delay with which the server fires a cron, in ms. */

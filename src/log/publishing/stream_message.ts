@@ -152,7 +152,10 @@ export class StreamMessages {
     if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
     const zone = "cron" in schedule ? schedule.zone : undefined;
     const ofProcess = "delay" in schedule ? schedule.ofProcess : undefined;
-    const write: Replacement["write"] = (stream, { version, notBefore }) => {
+    const write = (
+      stream: LogStream,
+      { version, notBefore }: { readonly version: number; readonly notBefore: number },
+    ) => {
       const time = timeOf(due, this.#clock, stream);
       const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.#clock.now());
       const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : counted?.server ?? time;

@@ -8,6 +8,7 @@ import { thrownMessage } from "../../data/cause_text.ts";
 import { checkNumber, isPlain, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { destroySocket, dialWhenClockWasPutBack, dialWhenLostAtOnce, optionsOf, sendWithoutDelay } from "./private.ts";
+import { AfterStandstill } from "./after_standstill.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 import { type Clock, delay, OnceAMinute, systemClock, type Timer } from "../../ports/clock.ts";
 import type { TransportStatus } from "../../ports/transport.ts";
@@ -284,6 +285,8 @@ export class ConnectionStatus {
   readonly #listeners = new Set<(status: TransportStatus) => void>();
   readonly #events: AsyncIterable<Status>;
   #staleTimer: Timer | undefined;
+  /** `undefined`: a connection of the user's, which says itself how soon a dead link is noticed. */
+  readonly #afterStandstill: AfterStandstill | undefined;
 
   /**
    * `owned`: true if Catga opened the connection. `onError` is called with errors that the server reports; `onFailure`
@@ -301,6 +304,11 @@ export class ConnectionStatus {
     sendWithoutDelay(connection);
     if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
     connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
+    if (owned) {
+      this.#afterStandstill = new AfterStandstill(connection, clock, () => {
+        return this.current.state === "connected" ? this.current.generation : undefined;
+      });
+    }
     // a connection given by the user may be reconnecting already; only a ping shows that
     if (!owned) {
       connection.rtt().catch(() => {
@@ -359,7 +367,10 @@ export class ConnectionStatus {
     // a repeated state is ignored: nats.js emits "reconnect" twice if a connection was lost during an attempt to
     // connect
     if (before.state === state || before.state === "closed") return;
-    if (state === "closed") this.#staleTimer?.cancel();
+    if (state === "closed") {
+      this.#staleTimer?.cancel();
+      this.#afterStandstill?.close();
+    }
     const generation = state === "connected" ? before.generation + 1 : before.generation;
     this.current = Object.freeze({ state, generation, ...(error === undefined ? {} : { error }) });
     for (const listener of [...this.#listeners]) listener(this.current);

@@ -22,8 +22,8 @@ interface Shelf {
 
 /**
  * Puts pieces on shelves: each handler takes the shelf's lock, reads the count, takes a while, and writes the sum.
- * `fenced`: when the shelf looks at the lock's token, and refuses an older one: `"both"`, when it is read and when it is
- * written, as docs/state.md asks for; `"write"`, so that a former holder may write between a read and its write; or
+ * `fenced`: when the shelf looks at the lock's token, and refuses an older one: `"both"`, when it is read and when it
+ * is written, as docs/state.md asks for; `"write"`, so that a former holder may write between a read and its write; or
  * `"never"`.
  */
 function shelves(fenced: "both" | "write" | "never"): ExploreOptions<undefined> {

@@ -111,6 +111,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "tools/reference": 3,
   "test/faults/sql": 150,
   "test/faults/file_load": 120,
+  "examples/agent/killed": 120,
   "bench/bench_log": 90,
   "bench/bench": 120,
   "bench/bench_runs": 60,

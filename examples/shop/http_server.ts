@@ -34,7 +34,7 @@ export function serve(fetch: Fetch, hostname: string, port: number): HttpServer 
     const server = Deno.serve({ hostname, port, onListen: () => {} }, fetch);
     return { port: server.addr.port, close: (patience) => within(patience, server.shutdown()) };
   }
-  if (Bun === undefined) throw new Error("the shop runs in Deno and in Bun");
+  if (Bun === undefined) throw new Error("it runs in Deno and in Bun");
   // in s: by default Bun ends a connection whose answer takes longer than 10 s, and a command may take 30 s
   const server = Bun.serve({ hostname, port, idleTimeout: 60, fetch });
   return { port: server.port, close: (patience) => within(patience, server.stop()) };

@@ -134,14 +134,116 @@ describe("progress that is due while the end of its run is being stored, on virt
   });
 });
 
+/** A run whose one step writes a word each 100 ms, between two views of its handler. */
+function writingRun(sleep: (ms: number) => Promise<void>) {
+  const Write = workflow<void, string>("Write").view<string>();
+  const write = Write.handle(async (flow) => {
+    flow.show("begins");
+    const text = await flow.step("words", async ({ show }) => {
+      let text = "";
+      for (let word = 0; word < WORDS; word++) {
+        await sleep(100);
+        show(text += `${word} `);
+      }
+      return text;
+    }, { timeout: 60_000 });
+    flow.show("ends");
+    await flow.step("after", () => sleep(3_000));
+    return text;
+  });
+  return { Write, write };
+}
+
+const WORDS = 50;
+
+describe("what a step shows while it runs, on virtual time", () => {
+  it("is seen by another node at most 1.1 s later; dies the node at any moment, it is still there, and goes on", {
+    timeout: 300_000,
+  }, async () => {
+    const random = seededRandom(11);
+    for (const at of [50, 1_050, ...Array.from({ length: 6 }, () => random() * 7_000), 20_000]) {
+      const { Write, write } = writingRun((ms) => cluster.app("watcher").clock.sleep(ms));
+      await using cluster = await testCluster(["a", "b", "watcher"], {
+        ...{ logger: QUIET, seed: 7, faults: { delay: 5 } },
+        node: (id) => id === "watcher" ? { service: "other" } : { handlers: write },
+      });
+      const app = cluster.app("watcher");
+      unwrap(await cluster.app("a").start(Write, undefined, { id: "w" }));
+      const seen: { view: string; at: number }[] = [];
+      const numbers: number[] = [];
+      const began = app.clock.now();
+      const watching = (async () => {
+        for await (const { view, number, result } of app.watch(Write, "w")) {
+          numbers.push(number);
+          if (result === undefined) seen.push({ view, at: app.clock.now() - began });
+        }
+      })();
+      await cluster.advance(at);
+      const before = unwrap(await app.view(Write, "w"));
+      if (at < 20_000) cluster.kill("a");
+      assertEquals(unwrap(await app.view(Write, "w")), before);
+      await cluster.advance(60_000);
+      await watching;
+      const words = seen.filter(({ view }) => /^0 /.test(view));
+      assertEquals([numbers.every((n, i) => i === 0 || numbers[i - 1] <= n), seen.at(-1)?.view], [true, "ends"]);
+      assertEquals(unwrap(await app.view(Write, "w")), "ends");
+      if (at < 20_000) continue;
+      // unkilled: each view is a part of the text, longer than the one before, and not older than a second
+      assertEquals(words.map(({ view }) => view.length), words.map(({ view }) => view.length).sort((a, b) => a - b));
+      assertLess(3, words.length);
+      const late = words.map(({ view, at }) => at - 100 * view.trim().split(" ").length);
+      assertLess(Math.max(...late), 1_100);
+    }
+  });
+
+  it("goes on to be shown after the handler has begun anew; nothing is shown once its run is cancelled", async () => {
+    const Long = workflow("Long").view<string>();
+    const Note = Long.signal<string>("Note");
+    let runs = 0;
+    let show: ((view: string) => void) | undefined;
+    const long = Long.handle(async (flow) => {
+      runs++;
+      const step = flow.step("long", (step) => {
+        show = step.show;
+        return cluster.app("b").clock.sleep(600_000);
+      }, { timeout: 1_000_000 });
+      for (let n = 0; n < 3; n++) flow.show(`noted ${await flow.wait(Note)}`);
+      await step;
+    });
+    await using cluster = await testCluster(["a", "b"], {
+      logger: QUIET,
+      node: (id) => id === "a" ? { handlers: long } : {},
+    });
+    const [app, client] = [cluster.app("a"), cluster.app("b")];
+    unwrap(await app.start(Long, undefined, { id: "l" }));
+    await cluster.advance(2_000);
+    const view = async () => unwrap(await client.view(Long, "l"));
+    for (const note of ["one", "two"]) {
+      unwrap(await client.tell(Note, "l", note));
+      await cluster.advance(2_000);
+      assertEquals(await view(), `noted ${note}`);
+      show!(`words after ${note}`);
+      await cluster.advance(2_000);
+      assertEquals(await view(), `words after ${note}`);
+    }
+    assertLess(0, runs);
+    unwrap(await client.cancel(Long, "l", "enough"));
+    await cluster.advance(2_000);
+    show!("late");
+    await cluster.advance(2_000);
+    assertEquals(await view(), "words after two");
+  });
+});
+
 describe("a value that is shown, or reported, where messages are small", () => {
-  for (const what of ["show", "progress"]) {
+  for (const what of ["show", "progress", "show of a step"]) {
     it(`${what}: one that does not fit into a message is refused, and its run is stuck (it was tried again for ever)`, async () => {
       const Small = workflow("Small").view<string>();
       const small = Small.handle(async (flow) => {
         if (what === "show") flow.show("x".repeat(40_000));
         await flow.step("s", (step) => {
           if (what === "progress") step.progress("x".repeat(40_000));
+          if (what === "show of a step") step.show("x".repeat(40_000));
           throw new Error("it fails");
         }, { retry: { attempts: 1 } });
       });

@@ -132,8 +132,11 @@ export interface Asked<Payload, Answer = unknown, F extends string = AnyCode> {
   fail(code: NoInfer<F>, message: string, options?: FailOptions): void;
 }
 
-/** The argument that Catga passes to the function of a step. `Progress`: type of the progress that the step reports. */
-export interface Step<Progress = unknown> {
+/**
+ * The argument that Catga passes to the function of a step. `Progress`: type of the progress that the step reports;
+ * `View`: type of what its run shows.
+ */
+export interface Step<Progress = unknown, View = never> {
   /**
    * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`, in a later life of the run
    * (`flow.again`) with the number of the life before the name. Give it to the systems that
@@ -153,6 +156,12 @@ export interface Step<Progress = unknown> {
    * stored.
    */
   progress(value: Progress): void;
+  /**
+   * Shows where the run is while the step runs, as `flow.show` does between steps: the words of a model, one by one.
+   * Each value takes the place of the one before; stored with the run's next entry, or alone as often as `progress`.
+   * Once the attempt or its run is over the call does nothing. Throws as {@link Step.progress} does.
+   */
+  show(value: View): void;
 }
 
 /**
@@ -275,7 +284,7 @@ export interface Flow<View = never, In = unknown> {
    */
   step<T, Progress = unknown>(
     name: string,
-    fn: (step: Step<Progress>) => MaybePromise<T>,
+    fn: (step: Step<Progress, View>) => MaybePromise<T>,
     options?: StepOptions<NoInfer<T>>,
   ): Promise<T>;
   /**
@@ -306,13 +315,13 @@ export interface Flow<View = never, In = unknown> {
    */
   map<Item, T, Progress = unknown>(
     items: readonly Item[],
-    fn: (item: Item, step: Step<Progress>, place: number) => MaybePromise<T>,
+    fn: (item: Item, step: Step<Progress, View>, place: number) => MaybePromise<T>,
     options: MapOptions<Exclude<NoInfer<T>, Failure>, NoInfer<Item>> & { name: string; settled?: false | undefined },
   ): Promise<Exclude<T, Failure>[] | Extract<T, Failure>>;
   /** Works through a list, and resolves with what each item gave, in the order of the list, failures too. */
   map<Item, T, Progress = unknown>(
     items: readonly Item[],
-    fn: (item: Item, step: Step<Progress>, place: number) => MaybePromise<T>,
+    fn: (item: Item, step: Step<Progress, View>, place: number) => MaybePromise<T>,
     options: MapOptions<Exclude<NoInfer<T>, Failure>, NoInfer<Item>> & { name: string; settled: boolean },
   ): Promise<T[]>;
   /** Sends each item, or starts a run with it, and resolves with the values, or with the first failure. */

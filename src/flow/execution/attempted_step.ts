@@ -149,9 +149,19 @@ export class AttemptedStep extends StepCall {
     const began = before?.began ?? state.now;
     const limit = this.#limitTime(attempt, began);
     try {
-      attempt.report = (value) => state.recorder.progress(name, value, began);
+      attempt.reports = {
+        progress: (value) => state.recorder.progress(name, value, began),
+        show: (view) => {
+          if (state.phase !== "handler" || state.isHalting) return;
+          attempt.shown = { view, seen: state.ends.seen };
+          state.recorder.show({ t: "shown", view }, began);
+        },
+      };
       // the previous execution of the run may have dropped what the attempt has reported
-      if (attempt.reported !== undefined) attempt.report(attempt.reported);
+      if (attempt.reported !== undefined) attempt.reports.progress(attempt.reported);
+      if (attempt.shown !== undefined && state.ends.seen <= attempt.shown.seen) {
+        attempt.reports.show(attempt.shown.view);
+      }
       this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
       const outcome = await this.#ongoing.outcome;
       if (this.isSettled) return undefined;
@@ -174,7 +184,7 @@ export class AttemptedStep extends StepCall {
       await this.#failures.record(name, error, retry);
       return "failed";
     } finally {
-      if (!state.over) attempt.report = undefined; // else the next execution of the run goes on with the attempt
+      if (!state.over) attempt.reports = undefined; // else the next execution of the run goes on with the attempt
       this.#attempt = undefined;
       this.#ongoing = undefined;
       limit.cancel();

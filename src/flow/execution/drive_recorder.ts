@@ -131,6 +131,8 @@ export class DriveRecorder {
   /** The view that the handler has shown last, while it waits for an entry with which it is stored. */
   #shown: ShownEntry | undefined;
   #shownTimer: Timer | undefined;
+  /** The time at which {@link DriveRecorder.#shownTimer} fires, in ms since 1970. */
+  #shownDue = 0;
   /** Set while outcomes of a list's steps may wait for further ones. */
   #gathering: Timer | undefined;
   /** By step: its progress that is not queued yet, and the time at which it is due, in ms since 1970. */
@@ -189,16 +191,24 @@ export class DriveRecorder {
    * Records a view that the handler shows, unless an earlier execution of the run has recorded it: of what the handler
    * shows between two ends that it sees, the last counts. The view is stored together with the entry that is recorded
    * next; alone, if none is for {@link SHOWN_ALONE} ms, or nothing is in progress. Until then a later view replaces it.
+   * `began`: for a view that a step shows while it runs, when its attempt began, in ms since 1970. No replay shows it, so
+   * it is always recorded; alone as seldom as {@link DriveRecorder.progress}.
    */
-  show(view: ShownEntry): void {
+  show(view: ShownEntry, began?: number): void {
     const after = this.#ends.seen;
-    if (this.#drive.over || this.#ending || after <= this.#shownBefore) return;
+    if (this.#drive.over || this.#ending || (began === undefined && after <= this.#shownBefore)) return;
     this.#shown = { ...view, after };
-    this.#shownTimer ??= this.#activity.timer(SHOWN_ALONE, () => {
-      this.#shownTimer = undefined;
-      this.storeShown();
-    }, true);
-    this.#activity.askForTurn();
+    const now = this.#host.clock.now();
+    const due = now + pauseOf(now, began);
+    if (this.#shownTimer === undefined || due < this.#shownDue) {
+      this.#shownTimer?.cancel();
+      this.#shownDue = due;
+      this.#shownTimer = this.#activity.timer(due - now, () => {
+        this.#shownTimer = undefined;
+        this.storeShown();
+      }, true);
+    }
+    if (began === undefined) this.#activity.askForTurn();
   }
 
   /**
@@ -212,7 +222,7 @@ export class DriveRecorder {
     const pending = this.#progress.get(step);
     if (pending !== undefined) return void this.#progress.set(step, { ...pending, value });
     const now = this.#host.clock.now();
-    const pause = Math.max(SHOWN_ALONE, (now - began) / PROGRESS_PART);
+    const pause = pauseOf(now, began);
     this.#progress.set(step, { value, due: now + pause });
     this.#activity.timer(pause, () => {
       this.#queueShown();
@@ -731,6 +741,8 @@ const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "fa
 const PROGRESS_PART = 100;
 /** Time for which a view, or the progress of a step, waits for another entry with which it is stored, in ms. */
 const SHOWN_ALONE = 1_000;
+/** Returns the time for which a report waits for another entry, in ms. `began`: when its attempt began, if it has one. */
+const pauseOf = (now: number, began = now) => Math.max(SHOWN_ALONE, (now - began) / PROGRESS_PART);
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;
 /** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */

@@ -23,8 +23,14 @@ interface AttemptDrive {
 /** Performs one attempt of a step. */
 export type AttemptWork = (attempt: StepAttempt, headers: MessageHeaders | undefined) => Promise<RecordedOutcome>;
 
+/** Receives what an attempt reports; `view`: what its run shows. */
+export interface AttemptReports {
+  progress(value: unknown): void;
+  show(view: unknown): void;
+}
+
 /** An attempt of a step: the argument of the step's function. */
-export class StepAttempt implements Step {
+export class StepAttempt implements Step<unknown, unknown> {
   readonly id: string;
   readonly attempt: number;
   /** True if this is the first attempt, and no earlier one can have begun. */
@@ -34,8 +40,10 @@ export class StepAttempt implements Step {
   readonly last: unknown;
   /** The progress that this attempt has reported last. */
   reported: unknown;
-  /** Receives the progress that the step reports; `undefined`: the attempt is over. */
-  report: ((value: unknown) => void) | undefined;
+  /** The view that this attempt has shown last, and how many ends the handler had seen then. */
+  shown: { readonly view: unknown; readonly seen: number } | undefined;
+  /** Receives what the step reports; `undefined`: the attempt is over. */
+  reports: AttemptReports | undefined;
   readonly #mostBytes: number;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
@@ -71,7 +79,13 @@ export class StepAttempt implements Step {
   /** Bound, because functions of steps take what they need out of their argument: `({ last, progress }) => …`. */
   readonly progress = (value: unknown): void => {
     this.reported = shownValue("progress", value, this.#mostBytes);
-    if (this.#aborted === undefined) this.report?.(this.reported);
+    if (this.#aborted === undefined) this.reports?.progress(this.reported);
+  };
+
+  /** Bound, as {@link StepAttempt.progress} is. */
+  readonly show = (view: unknown): void => {
+    const value = shownValue("show", view, this.#mostBytes);
+    if (this.#aborted === undefined) this.reports?.show(value);
   };
 
   abort(why: CatgaError): void {

@@ -37,10 +37,9 @@ async function writeProgram(port: number, runtime: "deno" | "bun"): Promise<stri
   for (const file of ["orders.ts", "main.ts", "server.ts", "client.ts", "api.ts", "page.ts"]) {
     await writeFile(join(folder, file), codeOf(file));
   }
-  const web = codeOf("web.ts").replaceAll("8000", `${port}`);
-  const inBun = /Deno\.serve(.*?); \/\/ Bun: (Bun\.serve\(.*\))/;
-  assertMatch(web, inBun);
-  await writeFile(join(folder, "web.ts"), runtime === "bun" ? web.replace(inBun, "$2;") : web);
+  const web = codeOf("web.ts");
+  assertMatch(web, /port: 8000/);
+  await writeFile(join(folder, "web.ts"), web.replaceAll("8000", `${port}`));
   if (runtime === "deno") {
     const [, settings] = /```json\n([^]*?)```/.exec(page)!;
     await writeFile(join(folder, "deno.json"), settings.replaceAll("../catga/", ROOT));
@@ -101,9 +100,16 @@ describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, (
       try {
         const bun = await runtimeBinary("bun");
         await promisify(execFile)(bun, ["build", "page.ts", "--outfile", "page.js"], { cwd: folder });
-        const command = runtime === "bun"
-          ? [bun, "web.ts"]
-          : [await runtimeBinary("deno"), "run", "--no-check", "--allow-net", "--allow-read", "web.ts"];
+        const command = runtime === "bun" ? [bun, "web.ts"] : [
+          await runtimeBinary("deno"),
+          "serve",
+          "--port",
+          `${port}`,
+          "--no-check",
+          "--allow-net",
+          "--allow-read",
+          "web.ts",
+        ];
         child = spawn(command[0], command.slice(1), { cwd: folder, stdio: "inherit" });
         const url = `http://localhost:${port}`;
         await eventually("the server", () => answers(url));

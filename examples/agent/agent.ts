@@ -10,15 +10,15 @@ import { type Payment, type Shop, toolOf } from "./tools.ts";
 /** A task. Money is in cents. */
 export interface Task {
   readonly goal: string;
-  /** What the model and the payments may cost together. */
+  /** The maximum for the model and the payments together. */
   readonly budget: number;
-  /** What earlier lives of the run have spent. */
+  /** The sum that earlier lives of the run have spent. */
   readonly spent?: number;
-  /** What earlier lives have said and done, in short. */
+  /** The work of earlier lives, in short. */
   readonly history?: string;
 }
 
-/** What the page shows. */
+/** The view of a run, as the page shows it. */
 export interface Shown {
   readonly messages: readonly Message[];
   /** The words of the answer that the model is giving. */
@@ -95,7 +95,7 @@ async function isApproved(flow: Pick<Flow, "wait">, { id }: Payment): Promise<bo
   }
 }
 
-/** What the next life has to know: what was paid, and what was not. */
+/** The history for the next life: payments that were made, and those that were not. */
 function inShort(history: string | undefined, messages: readonly Message[]): string {
   const done = messages.flatMap(({ role, content }) =>
     role === "tool" && /^(not )?paid/.test(content) ? [content] : []

@@ -1,7 +1,14 @@
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { unwrap } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { Agent, agent, Decide, type Shown } from "./agent.ts";
 import { openai } from "./model.ts";
@@ -19,7 +26,7 @@ interface Watched {
   readonly kills: number;
 }
 
-/** Runs the agent to its end on two nodes, of which one is killed each `kill` ms; 0: none. Its person says `approve`. */
+/** Runs the agent to its end on two nodes. `kill`: one of them is killed each so many ms; 0: none. */
 async function watched(
   { kill = 0, approve = true, task = TASK, changed = (request: Request) => request } = {},
 ): Promise<Watched> {
@@ -104,5 +111,17 @@ describe("the agent", () => {
     };
     const lines = async (kill: number) => (await watched({ kill, changed: forgetful })).bill.length;
     assertLess(await lines(0), await lines(2_000));
+  });
+
+  it("has a page whose script is what `deno task shop:page` makes of its source", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-page-"));
+    try {
+      const [made, page] = [join(folder, "page.js"), new URL("page/", import.meta.url)];
+      const command = ["build", "--minify", fileURLToPath(new URL("page.ts", page)), "--outfile", made];
+      await promisify(execFile)(await runtimeBinary("bun"), command, { cwd: fileURLToPath(new URL("../..", page)) });
+      assertEquals(await readFile(new URL("page.js", page), "utf8"), await readFile(made, "utf8"));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });

@@ -1,4 +1,4 @@
-/** What the page may call: the node makes a handler of this edge, the page imports only its type. */
+/** The calls of the page: the node makes a handler of this edge, the page imports only its type. */
 import { edge } from "@catga/catga/http";
 import { Agent, Decide } from "./agent.ts";
 

@@ -29,8 +29,8 @@ export interface Reply {
 }
 
 /**
- * Calls the model. `id`: the same in each attempt; a server that knows it takes the money once. `onWords` is called with
- * all words so far. Throws what another attempt may mend; a request that the model refuses is a failure.
+ * Calls the model. `id`: the same in each attempt; a server that knows it takes the money once. `onWords` is called
+ * with all words so far. Throws what another attempt may mend; a request that the model refuses is a failure.
  */
 export type Model = (
   messages: readonly Message[],
@@ -55,7 +55,7 @@ export interface OpenAIOptions {
   readonly url: string;
   readonly key: string;
   readonly model: string;
-  /** What 1,000 tokens cost, in cents. */
+  /** The price of 1,000 tokens, in cents. */
   readonly price: number;
   readonly fetch?: (request: Request) => Promise<Response>;
 }

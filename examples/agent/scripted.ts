@@ -12,7 +12,7 @@ const OFFERS: Readonly<Record<string, string>> = {
 };
 const TOKENS_A_WORD = 4;
 
-/** What the world takes its time from. */
+/** The clock of the world. */
 interface WorldClock {
   now(): number;
   sleep(ms: number): Promise<void>;

@@ -191,8 +191,8 @@ export class DriveRecorder {
    * Records a view that the handler shows, unless an earlier execution of the run has recorded it: of what the handler
    * shows between two ends that it sees, the last counts. The view is stored together with the entry that is recorded
    * next; alone, if none is for {@link SHOWN_ALONE} ms, or nothing is in progress. Until then a later view replaces it.
-   * `began`: for a view that a step shows while it runs, when its attempt began, in ms since 1970. No replay shows it, so
-   * it is always recorded; alone as seldom as {@link DriveRecorder.progress}.
+   * `began`: for a view that a step shows while it runs, when its attempt began, in ms since 1970. No replay shows it,
+   * so it is always recorded; alone as seldom as {@link DriveRecorder.progress}.
    */
   show(view: ShownEntry, began?: number): void {
     const after = this.#ends.seen;
@@ -741,7 +741,7 @@ const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "fa
 const PROGRESS_PART = 100;
 /** Time for which a view, or the progress of a step, waits for another entry with which it is stored, in ms. */
 const SHOWN_ALONE = 1_000;
-/** Returns the time for which a report waits for another entry, in ms. `began`: when its attempt began, if it has one. */
+/** Returns the time for which a report waits for another entry, in ms. `began`: when its attempt began, if any. */
 const pauseOf = (now: number, began = now) => Math.max(SHOWN_ALONE, (now - began) / PROGRESS_PART);
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;

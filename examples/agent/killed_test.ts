@@ -9,7 +9,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { setTimeout as wait } from "node:timers/promises";
-import { client } from "@catga/catga/client";
+import { client } from "../../src/client/mod.ts";
 import { freePorts, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { serve } from "../shop/http_server.ts";
 import type { api } from "./api.ts";

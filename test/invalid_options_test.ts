@@ -529,9 +529,14 @@ const CASES: readonly Case[] = [
     retry,
   ),
   ...options<LoggingOptions>("logging()", { logger: METHODS, level: CHOICE, payload: BOOLEAN }, logging),
-  ...options<RateLimitOptions>("rateLimit()", { rate: FINITE, per: FINITE, burst: FINITE, key: FUNCTION }, rateLimit, {
-    rate: 1,
-  }),
+  ...options<RateLimitOptions>(
+    "rateLimit()",
+    { rate: FINITE, per: FINITE, burst: FINITE, key: FUNCTION, share: BOOLEAN },
+    rateLimit,
+    {
+      rate: 1,
+    },
+  ),
   ["timeout()", FINITE, timeout],
   [
     "testCluster: its size",

@@ -153,7 +153,12 @@ const fail_: Undefined<FailOptions> = {
 const error_: Undefined<CatgaErrorOptions> = { ...fail_, node: undefined };
 const retry_: Undefined<RetryBehaviorOptions> = { attempts: undefined, on: undefined, backoff: undefined };
 const logging_: Undefined<LoggingOptions> = { logger: undefined, level: undefined, payload: undefined };
-const rateLimit_: Undefined<Omit<RateLimitOptions, "rate">> = { per: undefined, burst: undefined, key: undefined };
+const rateLimit_: Undefined<Omit<RateLimitOptions, "rate">> = {
+  per: undefined,
+  burst: undefined,
+  key: undefined,
+  share: undefined,
+};
 const { network: _n, id: _i, transport: _t, signals: _s, ...common } = app_;
 const cluster_: Undefined<TestClusterOptions> = {
   ...common,

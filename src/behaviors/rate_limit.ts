@@ -1,7 +1,8 @@
 /** `rateLimit()`: a limit of messages per time, by a token bucket. */
 import { type Behavior, type BehaviorMessage, markMaker } from "../contract/declaration/behavior.ts";
 import { fail } from "../contract/calls/result.ts";
-import { checkFunction, checkKnown, checkNumber, show, TEN_YEARS } from "../data/checks.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import { checkBoolean, checkFunction, checkKnown, checkNumber, show, TEN_YEARS } from "../data/checks.ts";
 import { TokenBuckets } from "../data/token_buckets.ts";
 
 /** Options of {@link rateLimit}, the behavior that limits the number of messages per time. */
@@ -21,6 +22,11 @@ export interface RateLimitOptions {
    * `HANDLER_FAILED`. Default: all messages share one limit.
    */
   key?: ((message: BehaviorMessage) => string | undefined) | undefined;
+  /**
+   * True: `rate` and `burst` are divided by the number of live nodes that handle the message's contract, so that all of
+   * them together let about `rate` pass; at least one message at once on each. Default: false, each node has all of it.
+   */
+  share?: boolean | undefined;
 }
 
 /**
@@ -32,7 +38,9 @@ export interface RateLimitOptions {
  *
  * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
  *
- * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
+ * The bucket is in this process. With `share` each node has its part of the rate, by the number of nodes that it knows,
+ * without asking any: where load is uneven, less than `rate` passes; while a node joins or leaves, or is cut off, for a
+ * moment a little more. Given to an app, all of its handlers share one bucket; given to a handler, the handler
  * has its own. With `key` each key has its own bucket; it is kept at least until it is full again, or 50,000 other
  * keys, or 8 Mi characters of keys, came after it: then its key may have a burst again. The callers of an HTTP edge are
  * limited by its options `limit` and `identify`, too.
@@ -59,23 +67,67 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
   checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
   const { key } = options;
   if (key !== undefined) checkFunction("rateLimit: key", key, "a function of the message that returns its key");
+  const { share } = options;
+  if (share !== undefined) checkBoolean("rateLimit: share", share);
   const limit = { rate, per, burst };
   const buckets = new TokenBuckets();
-  return (message, next) => {
+  const nodes = share ? new Map<string, SharingNode>() : undefined;
+  const handle: Behavior<"RATE_LIMITED"> = (message, next) => {
     const { contract: { kind, name }, ctx, clock } = message;
     const own = key?.(message);
     if (own !== undefined && typeof own !== "string") {
       throw new TypeError(`rateLimit: key must return a string or undefined; got ${show(own)}`);
     }
-    const wait = buckets.take(own, limit, clock.monotonic());
+    const now = clock.monotonic();
+    const node = nodes?.get(ctx.node);
+    const sharing = node?.sharing(name, now) ?? 1;
+    const part = sharing === 1 ? limit : { rate: rate / sharing, per, burst: Math.max(1, burst / sharing) };
+    const wait = (node?.buckets ?? buckets).take(own, part, now);
     if (wait === undefined) return next();
     const which = own === undefined ? "the limit" : "the limit of its key";
-    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: ${which} is ${rate} in ${per} ms`, {
-      retryable: true,
-      details: { retryAfter: Math.ceil(wait) },
-    });
+    const all = sharing === 1 ? "" : `, for ${sharing} nodes together`;
+    return fail(
+      "RATE_LIMITED",
+      `${kind} ${name} did not run on node ${ctx.node}: ${which} is ${rate} in ${per} ms${all}`,
+      {
+        retryable: true,
+        details: { retryAfter: Math.ceil(wait) },
+      },
+    );
   };
+  if (nodes === undefined) return handle;
+  const attach = (app: Catga) => {
+    nodes.set(app.self.id, new SharingNode(app));
+    return { detach: () => void nodes.delete(app.self.id) };
+  };
+  return Object.assign(handle, { attach });
 }
 markMaker(rateLimit);
 
-const OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst", "key"]);
+/** A node whose buckets have a part of a shared limit. */
+class SharingNode {
+  readonly buckets = new TokenBuckets();
+  readonly #app: Pick<Catga, "nodes">;
+  /** By contract: the number of nodes that handle it, and when they were counted, by the monotonic clock. */
+  readonly #counts = new Map<string, { readonly count: number; readonly at: number }>();
+
+  constructor(app: Pick<Catga, "nodes">) {
+    this.#app = app;
+  }
+
+  /** Returns the number of live nodes that handle a contract, without those whose program is not ready; 1 at least. */
+  sharing(contract: string, now: number): number {
+    const known = this.#counts.get(contract);
+    if (known !== undefined && now - known.at < COUNTED_FOR) return known.count;
+    const ready = this.#app.nodes().filter(({ handles, unready }) =>
+      unready === undefined && handles.includes(contract)
+    );
+    const count = Math.max(1, ready.length);
+    this.#counts.set(contract, { count, at: now });
+    return count;
+  }
+}
+
+/** Time for which a count of nodes holds, in ms. */
+const COUNTED_FOR = 100;
+const OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst", "key", "share"]);

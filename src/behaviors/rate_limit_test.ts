@@ -1,6 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { query } from "../../mod.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
 
@@ -65,6 +66,78 @@ describe("rateLimit", () => {
     const outcomes = async (app: typeof shared) =>
       [await app.send(Ask), await app.send(Tell)].map(({ value, error }) => value ?? error?.code);
     assertEquals([await outcomes(shared), await outcomes(apart)], [["ok", "RATE_LIMITED"], ["ok", "ok"]]);
+  });
+
+  describe("with share", () => {
+    const shared = async (ids: readonly string[], options: RateLimitOptions) => {
+      const cluster = new MemoryCluster();
+      const ran = new Map<string, number>();
+      const handlers = () =>
+        Ask.handle((_, { node }) => {
+          ran.set(node, (ran.get(node) ?? 0) + 1);
+          return node;
+        }, { behaviors: [rateLimit({ share: true, ...options })] });
+      const start = (id: string) => cluster.start(id, { service: "shop", handlers: handlers() });
+      for (const id of ids) await start(id);
+      const sender = await cluster.start("web", { handlers: Tell.handle(() => "") });
+      /** Sends `count` calls in each of `seconds` seconds; resolves with how many ran. */
+      const load = async (seconds: number, count: number) => {
+        ran.clear();
+        for (let step = 0; step < 10 * seconds; step++) {
+          await cluster.clock.until(sender.sendAll(Ask, Array.from({ length: count / 10 }, () => undefined)));
+          await cluster.clock.advance(100);
+        }
+        return [...ran.values()].reduce((sum, each) => sum + each, 0);
+      };
+      return { cluster, start, load, ran };
+    };
+
+    it("the nodes that are there let the rate pass together, also when one joins, dies or is not ready", async () => {
+      const { cluster, start, load, ran } = await shared(["a", "b"], { rate: 100, burst: 20 });
+      await using _ = cluster;
+      await load(1, 400);
+      const within = async (nodes: number) => {
+        const passed = await load(5, 400);
+        assert(passed >= 470 && passed <= 530, `${passed} of 500 with ${nodes} nodes`);
+        assertEquals(ran.size, nodes);
+      };
+      await within(2);
+      for (const id of ["c", "d"]) await start(id);
+      await cluster.clock.advance(1_000);
+      await within(4);
+      cluster.kill("a");
+      await cluster.clock.advance(20_000);
+      await within(3);
+      cluster.apps.get("b")!.ready(false, "its database is down");
+      await cluster.clock.advance(1_000);
+      await within(2);
+    });
+
+    it("a node alone has all of it, and the error says how many nodes share it", async () => {
+      const { cluster, load } = await shared(["a"], { rate: 10 });
+      await using _ = cluster;
+      assertEquals(await load(1, 100), 19); // the burst of 10, and 9 in the following 0.9 s
+      const [, { error }] = await cluster.clock.until(cluster.apps.get("web")!.sendAll(Ask, [undefined, undefined]));
+      assertEquals(error?.message, "query Ask did not run on node a: the limit is 10 in 1000 ms");
+      const other = await shared(["a", "b"], { rate: 2 });
+      await using __ = other.cluster;
+      await other.load(1, 100);
+      const refused = await other.cluster.clock.until(other.cluster.apps.get("web")!.send(Ask));
+      assert(
+        refused.error?.message.endsWith("the limit is 2 in 1000 ms, for 2 nodes together"),
+        refused.error?.message,
+      );
+    });
+
+    it("apps of one process that have one behavior share it like nodes of their own", async () => {
+      const cluster = new MemoryCluster();
+      await using _ = cluster;
+      const behaviors = [rateLimit({ rate: 4, per: 60_000, share: true })];
+      for (const id of ["a", "b"]) await cluster.start(id, { handlers: Ask.handle(() => ""), behaviors });
+      const web = await cluster.start("web", { handlers: Tell.handle(() => "") });
+      const results = await cluster.clock.until(web.sendAll(Ask, Array.from({ length: 40 }, () => undefined)));
+      assertEquals(results.filter(({ ok }) => ok).length, 4);
+    });
   });
 
   describe("with a key", () => {

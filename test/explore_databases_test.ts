@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { event } from "@catga/catga";
 import { explore, ExploreError, type ExploreOptions, mayHaveHappened } from "@catga/catga/testing";
 import { type Database, findPglite, findPostgres } from "./support/databases.ts";
+import { ofThisRuntime } from "./support/of_this_runtime.ts";
 
 const Sold = event<{ item: string }>("Sold", { durable: true, key: ({ item }) => item });
 
@@ -36,7 +37,8 @@ const counted = (table: string) =>
   `insert into ${table} values ('all', 1) on conflict (id) do update set pieces = ${table}.pieces + 1`;
 const once = (table: string, id: string) => `insert into ${table} values ('${id}', 1) on conflict do nothing`;
 
-for (const [name, source] of [["PGlite", await findPglite()], ["PostgreSQL", findPostgres()]] as const) {
+// both with both runtimes: src/sql
+for (const [name, source] of ofThisRuntime([["PGlite", await findPglite()], ["PostgreSQL", findPostgres()]] as const)) {
   describe(`explore with ${name}`, { skip: "missing" in source ? source.missing : false, timeout: 300_000 }, () => {
     it("finds a handler that counts each attempt, and accepts one that knows the id", async () => {
       if (!("open" in source)) return;

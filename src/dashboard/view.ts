@@ -486,7 +486,7 @@ export interface LetterFilter {
   readonly contract?: string;
   readonly code?: string;
   /** Text of the letters' group, as in {@link LetterGroup.cause}. */
-  readonly cause?: string;
+  readonly group?: string;
 }
 
 /** The answer to a user's request for a change. */

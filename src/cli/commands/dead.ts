@@ -7,6 +7,7 @@ import type { DeadLetterOptions } from "../../contract/calls/durable_messages.ts
 import { shownPayload } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { changeEach } from "../../operate/change_each.ts";
+import { chosenLetters } from "../../operate/chosen_letters.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
@@ -101,20 +102,13 @@ async function* chosen(
   { ids, flags }: DeadCommand,
   missing: Set<string>,
 ): AsyncGenerator<DeadLetter> {
-  const [contract, code, cause] = [flags.text("contract"), flags.text("code"), flags.text("cause")];
-  for await (const letter of letters) {
-    if (contract !== undefined && letter.contract !== contract) continue;
-    if (code !== undefined && letter.error.code !== code) continue;
-    if (cause !== undefined && !hasCause(letter.error, cause)) continue;
+  const choice = { contract: flags.text("contract"), code: flags.text("code"), cause: flags.text("cause") };
+  for await (const letter of chosenLetters(letters, choice)) {
     const names = [letter.id, `${letter.position}`];
     if (ids.length > 0 && !names.some((name) => ids.includes(name))) continue;
     for (const name of names) missing.delete(name);
     yield letter;
   }
-}
-
-function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): boolean {
-  return message.includes(text) || cause.includes(text);
 }
 
 /**

@@ -56,7 +56,7 @@ export function readChange(body: string): ChangeRequest | string {
   if (matching !== undefined) {
     return isFilter(matching)
       ? { do: what, matching }
-      : "matching has service, subscription, contract, code and cause, texts";
+      : "matching has service, subscription, contract, code and group, texts";
   }
   if (!Array.isArray(letters) || letters.length === 0 || letters.length > MAX_LETTERS || !letters.every(isText)) {
     return `letters are 1 to ${MAX_LETTERS} places, texts`;
@@ -107,7 +107,7 @@ const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "fail
 const MAX_REASON = 400;
 /** Maximum number of dead letters in one request. */
 const MAX_LETTERS = 1_000;
-const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
+const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "group"];
 
 function isFilter(value: unknown): value is LetterFilter {
   return isRecord(value) &&

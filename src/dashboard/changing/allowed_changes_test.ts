@@ -51,6 +51,25 @@ describe("changes of the dashboard", () => {
     assertEquals(replayed, [7]);
   });
 
+  it("a group has the letters that failed with the text that the page shows, whatever their numbers, and no other", async () => {
+    const replayed: string[] = [];
+    const letterOf = (message: string) =>
+      ({
+        ...{ service: "shop", subscription: "billing", contract: "Placed" },
+        error: { code: "DOWN", message },
+        replay: () => Promise.resolve(void replayed.push(message)),
+      }) as unknown as DeadLetter;
+    const letters = ["disk 7 is full", "disk 12 is full", "disk 7 is full, and slow"].map(letterOf);
+    const administration = {
+      async *deadLetters() {
+        yield* await Promise.resolve(letters);
+      },
+    };
+    const matching = { contract: "Placed", group: "disk # is full" };
+    const { done, failed } = await settleLetters(administration, { do: "replay", matching });
+    assertEquals([done, failed, replayed], [2, 0, ["disk 7 is full", "disk 12 is full"]]);
+  });
+
   it("a subscription that was removed is not paused, and one that exists is resumed", async () => {
     const act = (request: PauseRequest) => carryOut({} as DashboardSource, NOTHING_STORED, request);
     const of = { service: "shop", subscription: "gone" };

@@ -112,7 +112,7 @@ describe("readChange", () => {
       toString: "x",
     }];
     for (const matching of filters) {
-      const wrong = "matching has service, subscription, contract, code and cause, texts";
+      const wrong = "matching has service, subscription, contract, code and group, texts";
       assertEquals(read({ do: "discard", matching }), wrong, JSON.stringify(matching));
     }
   });

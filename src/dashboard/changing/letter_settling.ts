@@ -1,12 +1,13 @@
 /** Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out. */
-import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
+import type { DeadLetter } from "../../contract/calls/durable_messages.ts";
 import type { CatgaError } from "../../error.ts";
 import { changeEach } from "../../operate/change_each.ts";
+import { chosenLetters } from "../../operate/chosen_letters.ts";
 import { messageId } from "../../log/format/commit.ts";
 import type { Letters } from "./letter_edit.ts";
 import { readPlace, shownCause } from "../collecting/parked_views.ts";
 import { shownText } from "../shown.ts";
-import type { ChangeAnswer, LetterFilter, LettersRequest } from "../view.ts";
+import type { ChangeAnswer, LettersRequest } from "../view.ts";
 
 /** Replays or discards dead letters. Errors of single letters are in the answer; rejects with all other errors. */
 export async function settleLetters(
@@ -14,21 +15,14 @@ export async function settleLetters(
   { do: what, letters, matching = {} }: LettersRequest,
 ): Promise<ChangeAnswer> {
   let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  const settle = async (
-    fits: (letter: DeadLetter) => boolean,
-    options?: DeadLetterOptions,
-    only?: ReadonlySet<string>,
-  ) => {
-    const chosen = async function* () {
-      for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
-    };
-    const some = await changed(changeEach(chosen(), (letter) => letter[what]()));
+  const settle = async (chosen: AsyncIterable<DeadLetter>) => {
+    const some = await changed(changeEach(chosen, (letter) => letter[what]()));
     done += some.done;
     failed += some.failed;
     error ??= some.error;
   };
   if (letters === undefined) {
-    await settle((letter) => matches(letter, matching));
+    await settle(chosenLetters(administration.deadLetters(), matching, { text: shownText, group: shownCause }));
     return { done, failed, error };
   }
   const places = letters.flatMap((place) => readPlace(place) ?? []);
@@ -36,8 +30,13 @@ export async function settleLetters(
   for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
     const [{ service, name: subscription }] = own;
     const ids = new Set(own.map(({ id }) => id));
-    const isChosen = ({ position, stored }: DeadLetter) => ids.delete(messageId({ position, time: stored.getTime() }));
-    await settle(isChosen, { service, subscription }, new Set(ids));
+    const found = administration.deadLetters({ service, subscription }, new Set(ids));
+    const named = async function* () {
+      for await (const letter of found) {
+        if (ids.delete(messageId({ position: letter.position, time: letter.stored.getTime() }))) yield letter;
+      }
+    };
+    await settle(named());
     failed += ids.size;
     if (ids.size > 0) error ??= "it is no dead letter any more";
   }
@@ -60,13 +59,4 @@ export async function changed(
     }
   }
   return { done, failed, error };
-}
-
-/** Returns true if the texts that the page shows of a letter match all texts of the filter. */
-function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
-  const own = { service, subscription, contract, code: error.code };
-  // cast: `readChange` accepts no other names
-  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
-    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
-  );
 }

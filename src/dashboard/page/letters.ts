@@ -121,7 +121,7 @@ export function lettersSection(
     const { service, subscription, contract, code, cause } = group;
     const more = group.partial ? " or more" : ""; // "or more", because letters that were not read yet are changed, too
     const which = `${some(group.count, "dead letter")}${more} of ${contract} in ${service}/${subscription}`;
-    await settleThese(what, `${which} (${code}: ${cause})`, { service, subscription, contract, code, cause });
+    await settleThese(what, `${which} (${code}: ${cause})`, { service, subscription, contract, code, group: cause });
   }
 
   async function settleAll(what: What): Promise<void> {

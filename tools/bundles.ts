@@ -110,6 +110,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "tools/clone_types": 20,
   "test/wrong_guesses": 20,
   "tools/tutorials": 40,
+  "test/frameworks": 200,
   "tools/reference": 3,
   "test/faults/sql": 150,
   "test/faults/file_load": 120,

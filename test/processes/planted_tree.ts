@@ -374,7 +374,7 @@ const PLANTS = {
   }],
   "flow-shown": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: " || after <= this.#shownBefore) return;",
+    from: " || (began === undefined && after <= this.#shownBefore)) return;",
     to: ") return;",
   }],
   "flow-last-view": [{

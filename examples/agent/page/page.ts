@@ -29,6 +29,7 @@ const euros = new Intl.NumberFormat("en", { style: "currency", currency: "EUR" }
 const run = () => location.hash.slice(1);
 addEventListener("hashchange", () => location.reload());
 if (run() !== "") follow(run()).catch(failed);
+else start.disabled = false; // before, the browser itself would submit the form
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -45,7 +46,6 @@ async function begin(goal: string, budget: number): Promise<void> {
 
 /** Each change of the run, and its end: over lost connections, and deaths of nodes. */
 async function follow(id: string): Promise<void> {
-  start.disabled = true;
   for await (const { view, result } of agents.run(id).watch()) {
     if (view !== undefined) show(view);
     if (result === undefined) continue;

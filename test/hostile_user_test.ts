@@ -213,6 +213,7 @@ describe("a node with the permissions of docs/nats.conf", await requireNatsServe
         await write("catga.default.log.Kept", garbage);
         await write(`catga.default.sub.park.${key}.${2 ** 50 + garbage.length}-1`, garbage);
         await write(`catga.default.sub.req.${key}.r${garbage.length}`, garbage);
+        await write(`catga.default.sub.set.${key}`, garbage);
         await write(`catga.default.sub.rec.${key}`, garbage);
       }
       assertEquals(refused, []);

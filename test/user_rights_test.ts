@@ -137,6 +137,13 @@ const STREAMS: readonly Row[] = [
       ["s", "subscribe", "catga.default.sub.req.shop.billing.x"],
     ],
   },
+  {
+    title: "pauses of subscriptions: `sub.set.>`",
+    attempts: [
+      ["w", "publish", "catga.default.sub.set.shop.billing"],
+      ["s", "subscribe", "catga.default.sub.set.shop.billing"],
+    ],
+  },
 ];
 
 /** What the API has besides, for each stream and for all. */

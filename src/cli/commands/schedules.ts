@@ -17,7 +17,7 @@ import { Listing, print } from "../terminal/listing.ts";
 /** The `schedules` command of the tool. */
 export const schedules: CliCommand = {
   name: "schedules",
-  words: "[cancel|pause|resume NAME ID]",
+  words: "[VERB NAME ID]",
   summary: "lists what is scheduled for later; takes it back",
   flags: ["contract", "reason", "timeout"],
   more: `

@@ -16,7 +16,7 @@ import { findSubscription } from "../terminal/subscription_name.ts";
 /** The `subscriptions` command of the tool. */
 export const subscriptions: CliCommand = {
   name: "subscriptions",
-  words: "[pause|resume|remove NAME]",
+  words: "[VERB NAME]",
   summary: "lists how far each subscription is; pauses one",
   flags: ["service", "reason", "for"],
   more: `

@@ -163,6 +163,7 @@ const commandHandler: Wrong<CommandHandlerOptions> = {
   ...handler,
   retry: OBJECT,
   limit: [...OBJECT, {}, [{}], { running: 0 }, { per: 5 }],
+  fair: [1, "tenant", {}, { by: "tenant" }, { by: () => "", weight: 1 }],
 };
 const on: Wrong<SubscriptionOptions> = {
   ...commandHandler,

@@ -66,12 +66,14 @@ function checkSubscriber(registration: Registration, subscribers: Map<string, Re
     return;
   }
   const different = SETTINGS.find(([setting]) => showSetting(own[setting]) !== showSetting(other[setting])) ??
-    (own.limits?.some(({ key }, i) => key !== other.limits?.[i].key) ? LIMITS : undefined);
+    (own.limits?.some(({ key }, i) => key !== other.limits?.[i].key) ? LIMITS : undefined) ??
+    (own.fair?.by !== other.fair?.by || own.fair?.weight !== other.fair?.weight ? FAIR : undefined);
   if (different === undefined) return;
   const [setting, option] = different;
-  const texts = [other, own].map((each) =>
-    `${showSetting(each[setting])}${different === LIMITS ? " with a function key of its own" : ""}`
-  );
+  const texts = [other, own].map((each) => {
+    if (different === FAIR) return each.fair === undefined ? "undefined" : "a function of its own";
+    return `${showSetting(each[setting])}${different === LIMITS ? " with a function key of its own" : ""}`;
+  });
   throw new TypeError(
     `two handlers for ${contract.kind} ${contract.name} in subscription ${own.name}: ${first.name} has ${option} ` +
       `${texts[0]}, ${registration.name} ${texts[1]}; they run together for each message: give both the same, or ` +
@@ -85,6 +87,8 @@ function showSetting(value: unknown): string {
 
 /** The limits, of which the functions that return keys are compared by themselves. */
 const LIMITS = ["limits", "limit"] as const;
+/** How tenants share the handlers, which is compared by its functions. */
+const FAIR = ["fair", "fair"] as const;
 /** Settings of a subscription that its handlers of one event share, with their names as options. */
 const SETTINGS = [
   ["attempts", "retry.attempts"],

@@ -71,6 +71,38 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     await cluster.finish();
   });
 
+  // docs/log.md, fairness: the leader crashes
+  it("a tenant's ten are not behind another's thousands, also when the leader is killed meanwhile", {
+    timeout: 1_200_000,
+  }, async () => {
+    const handles: readonly LogHandler[] = [{ ...BILLING, from: "start", fair: true, concurrency: 4 }];
+    await using cluster = await LogCluster.open({ handles });
+    const entries = (tenant: string, count: number) => Array.from({ length: count }, (_, i) => `${tenant}-${i}`);
+    const publish = (tenant: string, count: number) =>
+      Promise.all(
+        entries(tenant, count).map((entry, i) =>
+          cluster.publish("Happened", { entry, key: `${tenant}-${i % 200}`, deed: { how: "slow", ms: 20 } })
+        ),
+      );
+    await publish("A", 4_000);
+    await publish("B", 10);
+    await Promise.all(["d1", "b1"].map((id) => cluster.start(id)));
+    for (const tenant of ["B", "C"]) {
+      await cluster.until("some of A to run", ({ sums }) => sums.ok > 20);
+      const leader = await cluster.leader("billing");
+      await cluster.kill(leader);
+      if (tenant === "C") await publish("C", 10);
+      await cluster.until(
+        `${tenant}'s to be handled`,
+        (history) => entries(tenant, 10).every((entry) => history.isHandled(SUB, entry)),
+      );
+      const history = await cluster.read();
+      assertGreater(entries("A", 4_000).filter((entry) => history.countOf(SUB, entry).runs === 0).length, 1_000);
+      await cluster.start(leader);
+    }
+    await cluster.finish();
+  });
+
   it(
     "a message that kills each process becomes a dead letter, and other keys flow",
     { timeout: 1_200_000 },

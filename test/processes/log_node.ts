@@ -42,6 +42,8 @@ export interface LogHandler extends
   readonly category: Category;
   /** It takes batches: each member is begun when the one before it has ended. */
   readonly batch?: { readonly max: number; readonly within: number };
+  /** Tenants share it: those whose names the messages' begin with, up to a dash. */
+  readonly fair?: boolean;
 }
 
 /** What a handler uses of its message. */
@@ -126,7 +128,8 @@ async function main(): Promise<void> {
   const made = contracts(version);
   const handlers = handles.map((handler) => {
     const sub = subscriptionOf(handler, service, id);
-    const { category, name, from, each, batch, ...shared } = handler;
+    const { category, name, from, each, batch, fair, ...own } = handler;
+    const shared = fair ? { ...own, fair: ({ entry }: Task) => entry.split("-")[0] } : own;
     const fn = (task: Task, ctx: Context) => run(category, sub, task, ctx);
     if (category === "Job" || category === "Charge") {
       const { timeout: _, ...taken } = shared;

@@ -576,8 +576,53 @@ const PLANTS = {
   }],
   "left-begun": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "position > this.place.read || (key !== undefined && this.left.has(category, key, position));",
-    to: 'position > this.place.read || (key === undefined && this.left.has(category, "", position));',
+    from: "position > this.place.read || (key !== undefined && this.left.has(category, key, position)) ||",
+    to: 'position > this.place.read || (key === undefined && this.left.has(category, "", position)) ||',
+  }],
+  "fair-commit": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "...(this.passed.size > 0 ? { passed: this.passed.stored } : {}),",
+    to: "",
+  }],
+  "fair-unknown": [{
+    file: "src/log/subscriptions/passed_messages.ts",
+    from: "return this.#unknownTo >= 0 || this.#tenants.has(tenant);",
+    to: "return this.#tenants.has(tenant);",
+  }],
+  "fair-skipped": [{
+    file: "src/log/subscriptions/passed_messages.ts",
+    from: "if (!runs && (known?.isSkipped || !mayTake())) {",
+    to: "if (!runs && !mayTake()) {",
+  }],
+  "fair-behind": [{
+    file: "src/log/subscriptions/passed_messages.ts",
+    from: "each.isSkipped = each.first < from;",
+    to: "each.isSkipped = false;",
+  }],
+  "fair-taken": [{
+    file: "src/log/subscriptions/passed_messages.ts",
+    from: "    this.#openBefore = this.#open;\n    this.#open = undefined;\n    if (!this.#isUnsure) return;",
+    to: "    this.#openBefore ??= this.#open;\n    this.#open = undefined;\n    if (!this.#isUnsure) return;",
+  }],
+  "fair-renamed": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (category.fair !== undefined) this.passed.renamed();\n",
+    to: "",
+  }],
+  "fair-begun": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "      this.passed.has(position);",
+    to: "      this.passed.has(-position);",
+  }],
+  "fair-rewound": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    this.passed.rewind(this.place.read);\n",
+    to: "",
+  }],
+  "fair-turns": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    item.category.queue?.ended(item);\n",
+    to: "    if (!item.joins) item.category.queue?.ended(item);\n",
   }],
   "limit-early": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -21,6 +21,7 @@ import { simulateLives } from "./lives_simulation.ts";
 import {
   BATCHED,
   BLOCKED,
+  FAIR,
   LEFT,
   LIMITED,
   REWOUND,
@@ -185,6 +186,15 @@ const SIMULATIONS: readonly Simulation[] = [
       ["left-passed", /runs before/, LEFT],
       ["left-ahead", /the second reader passes the first/, LEFT],
       ["left-begun", /runs before|runs and has ended|runs beside/, LEFT + 60],
+      ["fair-commit", /was passed over|runs before/, FAIR],
+      ["fair-unknown", /runs before/, FAIR],
+      ["fair-skipped", /runs before/, FAIR],
+      ["fair-behind", /runs before/, FAIR],
+      ["fair-taken", /runs and has ended|runs before|passed by:/, FAIR],
+      ["fair-renamed", /runs before/, FAIR],
+      ["fair-begun", /runs before|runs and has ended|runs beside/, FAIR],
+      ["fair-rewound", /runs and has ended|runs before|runs beside|passed by:/, FAIR],
+      ["fair-turns", /messages run, .* of tenants/, FAIR],
     ],
   },
 ];

@@ -63,6 +63,7 @@ const SUMS = [
   "blocks",
   "reports",
   "left",
+  "passed",
   "brought",
   "full",
   "accounts",
@@ -129,9 +130,21 @@ export const LEFT = 5_000_000;
  * versions, one of which does not know the accounts; a third with operators who go back; no store loses its end.
  */
 export const LIMITED = 6_000_000;
+/**
+ * From this seed on messages have tenants that are passed by all the time, with leaders of versions that have none, and
+ * of ones with others; half of it with limits by account, a third with operators who go back.
+ */
+export const FAIR = 7_000_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
+
+/** The functions of versions of the leader's program: messages of a key have one tenant. */
+const TENANTS = [
+  (payload: string) => `${Number(payload) % 3}`,
+  (payload: string) => `${Number(payload) % 2}`,
+  undefined,
+];
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -256,7 +269,9 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed >= LIMITED
+    this.mode = seed >= FAIR
+      ? { ...mode, ...((this.rewinds || this.hasAccounts) && { poison: false, cuts: 0, logCuts: 0 }) }
+      : seed >= LIMITED
       ? { ...mode, cuts: 0, logCuts: 0 }
       : seed >= LEFT
       ? { ...mode, ...(this.rewinds && { poison: false, cuts: 0, logCuts: 0 }) }
@@ -307,7 +322,7 @@ class Run {
 
   /** Notes it if more messages run than may. */
   checkLimit(id: string): void {
-    if (this.seed < LIMITED) return;
+    if (this.seed < LIMITED || (this.seed >= FAIR && !this.hasAccounts)) return;
     const running = this.nodes.flatMap((node) => [...node.running.keys()]);
     const all = new Set([...running, id]);
     const most = this.hasAccounts ? RUNNING_OF_ALL : RUNNING;
@@ -332,7 +347,7 @@ class Run {
   /** True if operators go back. */
   get rewinds(): boolean {
     return (this.seed >= REWOUND && this.seed < UNHANDLED) ||
-      (this.seed >= LEFT && this.seed % 3 === 0 && !(this.seed >= LIMITED && this.mode.poison));
+      (this.seed >= LEFT && this.seed % 3 === 0 && (this.seed >= FAIR || !(this.seed >= LIMITED && this.mode.poison)));
   }
 
   pick<T>(from: readonly T[]): T {
@@ -459,7 +474,11 @@ class Run {
       category: "A",
       id: `${position}@${Math.floor(this.now)}`,
       key,
-      payload: this.hasAccounts ? `${Math.floor(this.random() * ACCOUNTS)}` : 0,
+      payload: this.seed >= FAIR
+        ? `${Number(key ?? KEYS) % (2 * ACCOUNTS)}`
+        : this.hasAccounts
+        ? `${Math.floor(this.random() * ACCOUNTS)}`
+        : 0,
       tagged: false,
       meta: undefined,
       poison,
@@ -593,9 +612,10 @@ class Run {
   }
 
   /** True if what is left behind waits for dead letters. */
-  #isAllBrought({ head: { left = [] }, parked }: StoredState): boolean {
+  #isAllBrought({ head: { left = [], passed = [] }, parked }: StoredState): boolean {
     const dead = new Set([...parked].flatMap(([id, { dead }]) => dead > 0 ? [this.fates.get(id)?.message.key] : []));
-    return left.every(([, key]) => dead.has(key));
+    const isDead = [...parked.values()].some(({ dead }) => dead > 0);
+    return left.every(([, key]) => dead.has(key)) && (passed.length === 0 || isDead);
   }
 
   #isBehindDead({ parked }: StoredState): boolean {
@@ -623,7 +643,10 @@ class Run {
       }
       const isKnown = this.nodes.some(({ alive, endpoint }) => alive && endpoint === handledAt);
       if (parked !== undefined && parked.dead > 0 && isKnown) this.wrong(`${id} is a dead letter, and was handled`);
-      const isLeft = state.head.left?.some(([, key, from]) => key === message.key && message.position > from) === true;
+      const isLeft = state.head.left?.some(([, key, from]) =>
+            key === message.key && message.position > from
+          ) === true ||
+        state.head.passed?.some(([from, to]) => from <= message.position && message.position <= to) === true;
       if (parked === undefined && !handled && !lost && !discarding && !givenUp && !isLeft) {
         this.wrong(`${id} was passed over`);
       }
@@ -950,7 +973,8 @@ class SimNode {
     const { read, time } = state.head.place;
     const isRead = message.position <= read && message.time <= time;
     const isOpen = state.head.open.some(([position]) => position === message.position) ||
-      state.head.left?.some(([, key, from]) => key === message.key && message.position > from);
+      state.head.left?.some(([, key, from]) => key === message.key && message.position > from) ||
+      state.head.passed?.some(([from, to]) => from <= message.position && message.position <= to);
     if (parked !== undefined ? parked.dead > 0 : isRead && !isOpen) {
       run.wrong(`${id} runs and has ended (${parked?.dead ?? "done"})`);
     }
@@ -1012,10 +1036,14 @@ class SimLeader {
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
     const isBatched = node.mostOfBatch > 0 && run.seed < LIMITED;
     const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
-    const settings = { ...DEFAULT_SETTINGS, attempts: node.attempts, batch };
+    const fair = run.seed < FAIR ? undefined : run.pick(TENANTS);
+    const settings = {
+      ...{ ...DEFAULT_SETTINGS, attempts: node.attempts, batch },
+      ...(fair && { fair: { by: fair, weight: undefined, most: 4 } }),
+    };
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.#category.capable = run.handles ? 1 : 0;
-    if (run.seed >= LIMITED) {
+    if (run.seed >= LIMITED && (run.seed < FAIR || run.hasAccounts)) {
       const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
@@ -1048,6 +1076,7 @@ class SimLeader {
     if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
     try {
       ledger.checkSlots();
+      ledger.passed.check();
     } catch (error) {
       run.wrong(`${error}`);
     }
@@ -1242,6 +1271,7 @@ class SimLeader {
       head: stored.head,
       mostParked,
       categories: { began: stored.head.began, of: () => this.#category },
+      ...(this.#run.seed >= FAIR && { keptOfTenant: 3 }),
     });
     const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
@@ -1382,7 +1412,8 @@ class SimLeader {
     const before = next === undefined ? log.at(-1) : log[log.indexOf(next) - 1];
     ledger.place = { ...place, read: before?.position ?? 0, time: before?.time ?? 0, epoch: place.epoch + 1 };
     ledger.left.lost();
-    this.#secondAt = undefined;
+    ledger.passed.lost();
+    this.#secondAt = this.#thirdAt = undefined;
   }
 
   #read(): void {
@@ -1400,6 +1431,7 @@ class SimLeader {
     const isHot = random() < (this.#run.seed >= LEFT ? 0.6 : 0.2);
     if (isHot) ledger.leaveHotKeys(this.#run.seed >= LEFT ? 1 : this.#node.mostOfKey);
     this.#bring(ledger);
+    this.#bringPassed(ledger);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
 
@@ -1428,6 +1460,35 @@ class SimLeader {
     this.#hasCaughtUp ||= this.#secondAt >= (log.at(-1)?.position ?? 0);
   }
 
+  /** Reads what was passed by, as the second reader. */
+  #bringPassed(ledger: Ledger): void {
+    const { log, random, sums } = this.#run;
+    const { passed } = ledger;
+    sums.passed += passed.size;
+    if (this.#thirdAt !== undefined) passed.readTo(this.#thirdAt, this.#thirdCaughtUp, this.#thirdFirst);
+    const turn = passed.turn((of, waits) => ledger.mayBring(of, waits ? 0.5 : 1));
+    if (turn === "rest") this.#thirdAt = undefined;
+    if (turn === "begin") {
+      [this.#thirdAt, this.#thirdFirst, this.#thirdCaughtUp] = [passed.place, ledger.place.read, false];
+    }
+    if (turn === "rest" || turn === "wait" || this.#thirdAt === undefined) return;
+    let most = Math.ceil(random() * 40);
+    for (const message of log) {
+      if (message.position <= this.#thirdAt || most-- <= 0) continue;
+      this.#thirdAt = message.position;
+      const before = ledger.open.size;
+      ledger.bringPassed(message);
+      if (message.position > ledger.place.read && ledger.open.size > before) {
+        this.#run.wrong("the second reader passes the first");
+      }
+      sums.brought += ledger.open.size - before;
+    }
+    this.#thirdCaughtUp ||= this.#thirdAt >= (log.at(-1)?.position ?? 0);
+  }
+
+  #thirdAt: number | undefined;
+  #thirdFirst = 0;
+  #thirdCaughtUp = false;
   #secondAt: number | undefined;
   #firstAt = 0;
   #hasCaughtUp = false;

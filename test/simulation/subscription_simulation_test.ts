@@ -4,6 +4,7 @@ import { exploredByThisRuntime, seedsOfThisRuntime } from "../support/of_this_ru
 import {
   BATCHED,
   BLOCKED,
+  FAIR,
   LEFT,
   LIMITED,
   REWOUND,
@@ -81,6 +82,15 @@ describe("simulation of a subscription", () => {
   it("runs no more messages at once than a limit says, whoever dies, goes back, or kills its process", slow, () => {
     const seen = { full: 0, accounts: 0, deaths: 0, takeovers: 0, rewinds: 0 };
     for (const seed of PLAYED_IN_TURN.map((seed) => LIMITED + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
+  it("passes tenants by and brings them in order, whoever dies or goes back, with other tenants, or none", slow, () => {
+    const seen = { passed: 0, brought: 0, deaths: 0, rewinds: 0, accounts: 0 };
+    for (const seed of PLAYED_IN_TURN.map((seed) => FAIR + seed)) {
       const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }

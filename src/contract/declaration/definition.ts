@@ -157,7 +157,7 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,
-    options?: Omit<SubscriptionOptions, "limit"> & { max?: number | undefined; within?: number | undefined },
+    options?: Omit<SubscriptionOptions, "limit" | "fair"> & { max?: number | undefined; within?: number | undefined },
   ): Handler;
 }
 
@@ -366,8 +366,8 @@ const FOR_GOOD = Object.freeze({ keep: Infinity });
 
 const ON_OPTIONS = new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]);
 const HANDLER_OPTIONS = {
-  handle: new Set(["behaviors", "concurrency", "retry", "limit"]),
-  on: new Set([...ON_OPTIONS, "limit"]),
+  handle: new Set(["behaviors", "concurrency", "retry", "limit", "fair"]),
+  on: new Set([...ON_OPTIONS, "limit", "fair"]),
   onBatch: new Set([...ON_OPTIONS, "max", "within"]),
 };
 

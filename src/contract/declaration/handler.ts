@@ -93,9 +93,29 @@ export interface LimitOptions<P = unknown> {
   limit?: Limit<P> | readonly Limit<P>[] | undefined;
 }
 
+/**
+ * Returns the tenant of a payload, a string of 1,024 characters at most; or that with the tenants' weights. Called in
+ * the leader of the subscription, with the payload as it is stored; a payload for which the function throws counts
+ * under the tenant "". `weight`: share of a tenant beside others, 0.001 to 1,000. Default: 1.
+ */
+export type Fair<P = unknown> = ((payload: P) => string) | {
+  by: (payload: P) => string;
+  weight?: ((tenant: string) => number) | undefined;
+};
+
+/** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
+export interface FairOptions<P = unknown> {
+  /**
+   * Tenants that share the handlers: the next message is of the tenant of which the fewest run for its weight, however
+   * many messages of others were stored before, fail, or wait for their limits. The order of a key is kept if all of
+   * its messages have one tenant. Default: the order of the log.
+   */
+  fair?: Fair<P> | undefined;
+}
+
 /** Options of `handle` for a command. */
 export interface CommandHandlerOptions<F extends string = string, P = unknown>
-  extends HandlerOptions<F>, RetryOptions, LimitOptions<P> {}
+  extends HandlerOptions<F>, RetryOptions, LimitOptions<P>, FairOptions<P> {}
 
 /** Options of `on`, which makes a handler of an event. */
 export interface EventHandlerOptions extends HandlerOptions {
@@ -104,7 +124,8 @@ export interface EventHandlerOptions extends HandlerOptions {
 }
 
 /** Options of `on` for a durable event, whose handlers form a subscription. */
-export interface SubscriptionOptions<P = unknown> extends EventHandlerOptions, RetryOptions, LimitOptions<P> {
+export interface SubscriptionOptions<P = unknown>
+  extends EventHandlerOptions, RetryOptions, LimitOptions<P>, FairOptions<P> {
   /**
    * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
    * subscription name share one position in the log, whatever their events. Two handlers of one event with the same
@@ -189,6 +210,18 @@ export interface SubscriptionSettings {
   readonly batch?: BatchSettings | undefined;
   /** Limits of the runs over all nodes together; `undefined`: none. */
   readonly limits?: readonly NamedLimit[] | undefined;
+  /** How tenants share the handlers; `undefined`: messages begin in the order of the log. */
+  readonly fair?: FairSettings | undefined;
+}
+
+/** How tenants share the handlers of a subscription. */
+export interface FairSettings {
+  /** Returns the tenant of a payload. */
+  readonly by: (payload: never) => unknown;
+  /** Returns the share of a tenant; `undefined`: all have the same. */
+  readonly weight: ((tenant: string) => number) | undefined;
+  /** Maximum number of messages that are handed out to one node: more would wait there in the order of their arrival. */
+  readonly most: number;
 }
 
 /** Settings of the batches of a handler made by `onBatch`. */
@@ -339,7 +372,27 @@ export function subscriptionSettings(
   const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
   const pauses = Object.freeze([...delay] as const);
   const limited = limits === undefined ? {} : { limits };
-  return Object.freeze({ ...batch, ...limited, name, from, each, attempts, delay: pauses, outage, timeout });
+  const fair = fairOf(at, options, each);
+  const shared = fair === undefined ? {} : { fair };
+  return Object.freeze({ ...batch, ...limited, ...shared, name, from, each, attempts, delay: pauses, outage, timeout });
+}
+
+/** Returns how tenants share a handler; `undefined`: they do not. Throws a `TypeError` for an invalid option. */
+function fairOf(
+  at: string,
+  { fair, concurrency = USUAL_CONCURRENCY }: Pick<SubscriptionOptions, "fair" | "concurrency">,
+  each: "service" | "node",
+): FairSettings | undefined {
+  if (fair === undefined) return undefined;
+  if (each === "node") throw new TypeError(`${at}: fair has no meaning with each: "node", which runs on every node`);
+  const most = 2 * concurrency;
+  if (typeof fair === "function") return Object.freeze({ by: fair, weight: undefined, most });
+  checkObject(`${at}: fair`, fair, "a function that returns the tenant of a payload, or { by, weight }");
+  checkKnown(`${at}: fair`, fair, FAIR_OPTIONS);
+  const { by, weight } = fair;
+  checkFunction(`${at}: fair.by`, by, "a function that returns the tenant of a payload");
+  if (weight !== undefined) checkFunction(`${at}: fair.weight`, weight, "a function that returns a tenant's weight");
+  return Object.freeze({ by, weight, most });
 }
 
 /** Returns the limits of a handler; `undefined`: it has none. Throws a `TypeError` or `RangeError` for invalid ones. */
@@ -386,7 +439,10 @@ function limitsOf(
   return Object.freeze(limits);
 }
 
-const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit"] as const;
+const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit", "fair"] as const;
+const FAIR_OPTIONS = new Set(["by", "weight"]);
+/** Number of runs at once for which a node without `concurrency` gets messages of tenants. */
+const USUAL_CONCURRENCY = 64;
 const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst"]);
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;

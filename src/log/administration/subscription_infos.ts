@@ -73,7 +73,7 @@ async function infoOf(
   overridden: ReadonlySet<string>,
 ): Promise<SubscriptionInfo> {
   const { key, service, name, state: { head, parked } } = stored;
-  const { began, leader, place, open, left = [] } = head;
+  const { began, leader, place, open, left = [], passed = [] } = head;
   const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
   const isSame = log === undefined || place.created === log.state.created;
@@ -89,16 +89,23 @@ async function infoOf(
       log.behind(category, Math.max(read, began[category] ?? 0))
     )))
       .filter((each) => each !== undefined);
-    const slowest = isSame ? Math.min(read, ...left.map(([, , from]) => from)) : read;
+    const passedFrom = passed.length === 0 ? read : passed[0][0] - 1;
+    const slowest = isSame ? Math.min(read, passedFrom, ...left.map(([, , from]) => from)) : read;
     const last = Math.max(0, ...behind.map(({ last }) => last), slowest < read ? sequenceOf(read) : 0);
     lag = Math.max(0, lagOf(slowest, { first: log.state.first, last }));
     unread.push(...behind.map(({ first }) => first));
     const [first] = unhandled;
     const oldest = first && await log.at(sequenceOf(first[0]));
     if (oldest !== undefined) unread.push(oldest);
-    // messages of keys that are left behind expire with the log
-    const behindAt = isSame && furthest !== undefined ? await log.at(sequenceOf(furthest[2] + 1)) : undefined;
-    if (behindAt !== undefined) unread.push(behindAt);
+    // messages that are left behind, or were passed by, expire with the log
+    const behindFrom = [
+      ...(furthest === undefined ? [] : [furthest[2] + 1]),
+      ...passed.slice(0, 1).map(([from]) => from),
+    ];
+    for (const position of isSame ? behindFrom : []) {
+      const behindAt = await log.at(sequenceOf(position));
+      if (behindAt !== undefined) unread.push(behindAt);
+    }
   }
   const now = log?.state.now ?? clock.now();
   const times = [...waiting, ...unread].map(({ time }) => time);

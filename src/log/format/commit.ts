@@ -5,6 +5,7 @@
  */
 import { isContractName } from "../../contract/declaration/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
+import { positionOf, sequenceOf } from "./group_text.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
 /**
@@ -53,7 +54,15 @@ export interface Head {
    * that has some is of version 2.
    */
   readonly left?: readonly LeftKey[] | undefined;
+  /**
+   * Spans of messages that were passed by and are still to be read, although `place` is behind them. Absent: none. A
+   * commit that has some is of version 3.
+   */
+  readonly passed?: readonly Span[] | undefined;
 }
+
+/** Positions of the first and the last of messages that were passed by: those between them were, too. */
+export type Span = readonly [from: number, to: number];
 
 /** A key that is left behind: its messages behind the position are still to be read. */
 export type LeftKey = readonly [category: string, key: string, position: number];
@@ -149,9 +158,10 @@ export function readMessageId(id: string): { position: number; time: number } | 
 
 /** Encodes a commit (the state of a subscription, which its leader stores) as text. */
 export function writeCommit({ id, prev, full, base, head, parked, ended, counts }: Commit): string {
-  const { open, doubt, ...rest } = head;
+  const { open, doubt, passed, ...rest } = head;
   return JSON.stringify({
-    v: head.left === undefined ? 1 : 2, // a leader that ignores `left` would pass messages over
+    // a leader that ignores `left` or `passed` would pass messages over
+    v: passed !== undefined ? 3 : head.left !== undefined ? 2 : 1,
     id,
     ...(prev === undefined ? {} : { prev }),
     full,
@@ -159,6 +169,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
     ...rest,
     open: writeOpen(open),
     ...(doubt === undefined ? {} : { doubt }),
+    ...(passed === undefined ? {} : { passed: writeSpans(passed) }),
     parked: writeParkedStates(parked),
     ended,
     counts: [counts.parked, counts.dead],
@@ -170,7 +181,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
  * invalid.
  */
 export function readCommit(text: string): Commit | string {
-  const value = readRecord(text, 2);
+  const value = readRecord(text, 3);
   if (typeof value === "string") return value;
   const { full, base, leader, token, began, requests, counts, wentBack } = value;
   const id = readId(value.id);
@@ -187,6 +198,8 @@ export function readCommit(text: string): Commit | string {
   if (wentBack !== undefined && !isCount(wentBack)) return "an invalid token of who went back";
   const left = value.left === undefined ? undefined : readLeft(value.left);
   if (left === undefined && value.left !== undefined) return "an invalid list of what is left behind";
+  const passed = value.passed === undefined ? undefined : readSpans(value.passed);
+  if (passed === undefined && value.passed !== undefined) return "an invalid list of what was passed by";
   const place = readPlace(value.place);
   const open = readOpen(value.open);
   if (place === undefined || open === undefined) return "no place in the log";
@@ -211,6 +224,7 @@ export function readCommit(text: string): Commit | string {
       doubt,
       ...(wentBack === undefined ? {} : { wentBack }),
       ...(left === undefined ? {} : { left }),
+      ...(passed === undefined ? {} : { passed }),
     },
     parked,
     ended: value.ended,
@@ -333,6 +347,37 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
     }
   }
   return [...found].sort(([a], [b]) => a - b);
+}
+
+/** Encodes spans by their distances and lengths: mostly multiples of a stored message, which take one character each. */
+function writeSpans(spans: readonly Span[]): string {
+  const numbers: number[] = [];
+  const add = (distance: number) => {
+    const sequences = sequenceOf(distance);
+    numbers.push(positionOf(sequences, 0) === distance ? 2 * sequences : 2 * distance + 1);
+  };
+  let last = 0;
+  for (const [from, to] of spans) {
+    add(from - last);
+    add(to - from);
+    last = to;
+  }
+  return writeNumbers(numbers);
+}
+
+function readSpans(text: unknown): Span[] | undefined {
+  const numbers = readNumbers(text);
+  if (numbers === undefined || numbers.length % 2 > 0 || numbers.some((each) => each < 0)) return undefined;
+  const distances = numbers.map((each) => each % 2 === 0 ? positionOf(each / 2, 0) : (each - 1) / 2);
+  const spans: Span[] = [];
+  let last = 0;
+  for (let i = 0; i < distances.length; i += 2) {
+    const from = last + distances[i];
+    last = from + distances[i + 1];
+    if (!isCount(last) || (i > 0 && distances[i] === 0)) return undefined;
+    spans.push([from, last]);
+  }
+  return spans;
 }
 
 /**

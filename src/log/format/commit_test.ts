@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Commit, messageId, type ParkedState, readCommit, readMessageId, stateOf, writeCommit } from "./commit.ts";
 
 const T = 1_800_000_000_000;
@@ -35,6 +35,9 @@ describe("writeCommit", () => {
         commit(1, { parked: [PARKED, DEAD], counts: { parked: 2, dead: 1 } }),
         commit(2, { ended: [messageId(PARKED)], head: { ...commit(1).head, open: [], doubt: undefined } }),
         commit(3, { head: { ...commit(1).head, place: { created: "", read: 0, time: 0, epoch: 0, at: 5 } } }),
+        commit(4, {
+          head: { ...commit(1).head, passed: [[T * 1_024 + 1, T * 1_024 + 3], [(T + 2) * 1_024, (T + 9) * 1_024]] },
+        }),
       ]
     ) assertEquals(readCommit(writeCommit(each)), each);
   });
@@ -47,6 +50,11 @@ describe("writeCommit", () => {
       due: T + 3 * i + 300_000,
     }));
     assert(writeCommit(commit(1, { parked })).length < 20_000);
+  });
+
+  it("takes less than 5 characters for a message that was passed by between two that were not", () => {
+    const passed = Array.from({ length: 10_000 }, (_, i) => [(T + 5 * i) * 1_024, (T + 5 * i) * 1_024] as const);
+    assertLess(writeCommit(commit(1, { head: { ...commit(1).head, passed } })).length, 50_000);
   });
 
   it("has 2 kB with 600 messages in hand, as docs/log.md says", () => {
@@ -62,7 +70,11 @@ describe("readCommit", () => {
     const valid = JSON.parse(writeCommit(commit(2)));
     for (
       const [change, reason] of [
-        [{ v: 3 }, "of another version"],
+        [{ v: 4 }, "of another version"],
+        [{ v: 3, passed: "!" }, "an invalid list of what was passed by"],
+        [{ v: 3, passed: "A" }, "an invalid list of what was passed by"],
+        [{ v: 3, passed: "BA" }, "an invalid list of what was passed by"],
+        [{ v: 3, passed: "EAAA" }, "an invalid list of what was passed by"],
         [{ v: 2, left: [["A b", "k", 1]] }, "an invalid list of what is left behind"],
         [{ v: 2, left: [["A", "k", -1]] }, "an invalid list of what is left behind"],
         [{ id: ["t"] }, "no number"],

@@ -3,7 +3,7 @@
  * each message, and the order of messages with the same key.
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
-import type { BatchSettings } from "../../contract/declaration/handler.ts";
+import type { BatchSettings, FairSettings } from "../../contract/declaration/handler.ts";
 import { runName } from "../../contract/nodes/announcement.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { MAX_TIMEOUT } from "../../data/checks.ts";
@@ -12,6 +12,7 @@ import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
+import { FairQueue, type FairTenant } from "./fair_queue.ts";
 import type { CountedRuns } from "./late_outcome.ts";
 import type { LimitGate, RunLimit } from "./limit_gate.ts";
 import type { CategorySettings } from "./spec.ts";
@@ -31,6 +32,10 @@ export class Category {
   readonly name: string;
   /** Settings of the handler's batches; `undefined`: messages are handed out one by one. */
   readonly batch: BatchSettings | undefined;
+  /** How tenants share the handlers; `undefined`: they do not. */
+  readonly fair: FairSettings | undefined;
+  /** Messages that may run, by tenant; `undefined`: tenants do not share the handlers. */
+  readonly queue: FairQueue<Item> | undefined;
   /** Maximum number of attempts of a message. */
   attempts: number;
   /** First and longest pause before the next attempt of a message, in ms. */
@@ -58,18 +63,25 @@ export class Category {
   constructor(
     subscription: { readonly service: string; readonly name: string },
     name: string,
-    { attempts, delay, timeout, batch }: CategorySettings,
+    { attempts, delay, timeout, batch, fair }: CategorySettings,
     appTimeout: number,
   ) {
     this.name = name;
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
+    this.fair = fair;
+    this.queue = fair && new FairQueue();
     // this timeout is longer than the timeout at which the node aborts the run, because the node's answer needs time to
     // arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
     this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
+  }
+
+  /** True if enough messages of the category are at nodes: more would wait there in the order of their arrival. */
+  get isFull(): boolean {
+    return this.queue !== undefined && this.queue.running >= this.fair!.most * Math.max(1, this.capable);
   }
 
   /** Makes the request to handle a message; `token` is the leader's. */
@@ -150,6 +162,15 @@ export class KeyLine implements Iterable<Item> {
   }
 }
 
+/** Number of messages in hand of one tenant, and of one key in each limit. */
+export interface Share {
+  readonly name: string;
+  /** Number of all of them: open ones, and parked ones. */
+  size: number;
+  /** Number of those that are parked, dead letters included. */
+  parked: number;
+}
+
 /** A message of a subscription in the leader's memory, from reading until it is handled or discarded. */
 export class Item {
   message: LoggedMessage;
@@ -196,6 +217,10 @@ export class Item {
   waitsAt: LimitGate<Item> | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
   limitKeys: readonly string[] | undefined = undefined;
+  /** The message's tenant in {@link Category.queue}; `undefined`: none, or not known. */
+  tenant: FairTenant | undefined = undefined;
+  /** The messages in hand of its tenant and its keys in limits; `undefined`: the message does not count there. */
+  share: Share | undefined = undefined;
   /** True if the second reader has read the message, which was left behind before. */
   isBrought = false;
   /** True if this leader has begun the message. */
@@ -247,6 +272,11 @@ export class Item {
 
   get key(): string | undefined {
     return this.message.key;
+  }
+
+  /** What takes turns at a limit: the message's tenant, or its category. */
+  get sharer(): object {
+    return this.tenant ?? this.category;
   }
 
   get state(): ParkedState {

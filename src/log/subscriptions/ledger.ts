@@ -20,13 +20,14 @@ import type { LetterRequest } from "../format/subscription_request.ts";
 import { type AfterLateOutcome, afterLateOutcome, CountedRuns, isLastOfKey, type ReportedRun } from "./late_outcome.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
-import { type Category, type CategoryLimit, Item, KeyLine } from "./category.ts";
+import { type Category, type CategoryLimit, Item, KeyLine, type Share } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
 import type { LimitGate } from "./limit_gate.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
+import { PassedMessages, type ReadMessage } from "./passed_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
 
 /** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
@@ -41,8 +42,10 @@ export interface LedgerOptions {
   onDead?(item: Item): void;
   /** Called when later messages of a key are left in the log, because many are parked behind this one. */
   onLeft?(failed: Item): void;
-  /** Called when a message has no key in a limit: the limit's function threw, or returned no valid key. */
+  /** Called when a message has no key in a limit, or no tenant: the function threw, or returned no valid one. */
   onNoLimitKey?(category: string, limit: string, error: unknown): void;
+  /** For tests: maximum number of open messages of a tenant. Default: 256. */
+  readonly keptOfTenant?: number;
 }
 
 /**
@@ -80,6 +83,15 @@ export interface FoundState extends LastEnd {
   readonly now: number;
 }
 
+/** What decides when a message is read, and begins. */
+interface Reading {
+  readonly read: ReadMessage;
+  /** The message's tenant by `fair`. */
+  readonly tenant: string;
+  /** Its keys in limits; empty: not known. */
+  readonly keys: readonly string[];
+}
+
 /** Keeps the messages of a subscription in its leader's memory, and decides which of them may run. */
 export class Ledger {
   /** Open messages (read, neither handled nor parked), in the order in which they were read. */
@@ -88,11 +100,13 @@ export class Ledger {
   readonly parked: ParkedMessages;
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
-  /** Position in the log up to which messages were read, but for those of keys that are {@link left} behind. */
+  /** Position in the log up to which messages were read, but for those {@link left} behind, or {@link passed} by. */
   place: Place;
   /** Keys whose later messages are left in the log, and are brought by {@link Ledger.bring}. */
   readonly left: LeftBehind;
-  /** Number of open messages that {@link Ledger.bring} has added. */
+  /** Messages of tenants that were passed by, and are brought by {@link Ledger.bringPassed}. */
+  readonly passed: PassedMessages;
+  /** Number of open messages that {@link Ledger.bring} and {@link Ledger.bringPassed} have added. */
   brought = 0;
   /** Number of messages that were handed out to nodes and have no outcome yet. */
   running = 0;
@@ -100,6 +114,12 @@ export class Ledger {
   upTo: number;
   readonly #options: LedgerOptions;
   readonly #ready = new ReadyMessages();
+  /** Categories of which messages may run, as soon as it is their tenant's turn. */
+  readonly #shared = new Set<Category>();
+  /** Messages in hand by tenant, with the keys of limits. */
+  readonly #shares = new Map<string, Share>();
+  /** The message of which {@link Ledger.#readingOf} was last called, and what it returned. */
+  #lastRead: { readonly message: LoggedMessage; readonly reading: Reading } | undefined;
   readonly #due = new DueHeap<Item>();
   readonly #commit = new NextCommit();
   /** Messages to be parked when there is room: `mostParked` messages are parked already. */
@@ -154,6 +174,7 @@ export class Ledger {
     this.place = place;
     this.upTo = requests;
     this.left = new LeftBehind(options.head.left);
+    this.passed = new PassedMessages(options.head.passed);
   }
 
   /**
@@ -195,7 +216,7 @@ export class Ledger {
       const found = open.get(position);
       if (found === undefined) lost.push(`${position}`);
       else {
-        const item = this.#enter(found.message, attempts);
+        const item = this.#enter(found.message, this.#options.categories.of(found.message.category), attempts);
         if (found.in === "log" && found.unreadable !== undefined) this.#endUnreadable(item, found.unreadable, now);
       }
     }
@@ -279,7 +300,7 @@ export class Ledger {
   ): { readonly item: Item; readonly then: AfterLateOutcome } | undefined {
     if (run.token <= this.#wentBack) return undefined;
     if (item === undefined || item.place === "gone") {
-      const isUnread = (readMessageId(id)?.position ?? 0) > this.left.slowest(this.place.read);
+      const isUnread = (readMessageId(id)?.position ?? 0) > this.#slowest;
       if (isUnread && run.outcome !== "done") this.#failedUnread.set(id, run);
       return undefined;
     }
@@ -398,12 +419,15 @@ export class Ledger {
    * bytes.
    */
   add(message: LoggedMessage, size = 0): void {
+    this.passed.reads(message.position);
     if (this.left.size > 0 && this.#passes(message)) return;
+    const category = this.#options.categories.of(message.category);
     if (this.parked.size > 0) {
       if (this.parked.has(messageId(message))) return;
-      if (this.#leaves(message)) return;
+      if (this.#leaves(message, category)) return;
     }
-    this.#take(message, size);
+    if ((this.passed.size > 0 || category.fair !== undefined) && this.#passesBy(message, category)) return;
+    this.#take(message, category, size);
   }
 
   /** Adds a message of a key that was left behind, which the second reader has read, unless that is to leave it. */
@@ -413,10 +437,118 @@ export class Ledger {
     const isFull = () => !this.hasRoom(category, key, 2);
     if (!this.left.takes({ category, key, position: message.position }, this.place.read, isFull)) return;
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
-    const item = this.#take(message, size);
+    this.#bring(message, this.#options.categories.of(category), size);
+  }
+
+  /** Adds a message that was passed by, which another reader has read, unless there is no room for its tenant. */
+  bringPassed(message: LoggedMessage, size = 0): void {
+    const category = this.#options.categories.of(message.category);
+    const { read } = this.#readingOf(message, category);
+    const mayTake = () => this.mayBring(read, 2);
+    if (this.passed.takes(read, mayTake, this.#hasRun(message))) this.#bring(message, category, size);
+  }
+
+  #bring(message: LoggedMessage, category: Category, size: number): void {
+    const item = this.#take(message, category, size);
     if (item?.place !== "open") return;
     this.#hasBrought = item.isBrought = true;
     this.brought++;
+  }
+
+  /** Passes a message by if there are enough of its tenant in hand, or others of it were passed by. */
+  #passesBy(message: LoggedMessage, category: Category): boolean {
+    if (this.#hasRun(message)) return false;
+    const { read } = this.#readingOf(message, category);
+    const mayTake = !this.passed.hasRoom || this.#hasRoomOf(read);
+    if (mayTake && !this.passed.passes(read)) return false;
+    this.passed.pass(read);
+    return true;
+  }
+
+  /** Returns true if a message runs already, or was handled: it is taken before others of its tenant. */
+  #hasRun(message: LoggedMessage): boolean {
+    return !this.#joined.isEmpty &&
+      (this.#joined.nodeOf(messageId(message)) !== undefined || this.#joined.proveHandled(message));
+  }
+
+  /** Returns true if a message of a tenant that was passed by may be brought. */
+  mayBring(of: Pick<ReadMessage, "category" | "tenant">, times = 1): boolean {
+    const isFull = this.brought >= MAX_BROUGHT_OF_TENANTS || this.full || this.bytes >= MAX_BYTES_TO_BRING;
+    return !isFull && this.#hasRoomOf(of, times);
+  }
+
+  /**
+   * Returns true if few messages of a tenant are in hand: fewer, the more tenants there are of which some were passed
+   * by; of those that are parked an eighth of what may be parked besides those of other tenants. `times`: by what that
+   * is multiplied.
+   */
+  #hasRoomOf({ category, tenant }: Pick<ReadMessage, "category" | "tenant">, times = 1): boolean {
+    if (this.#options.categories.of(category).fair === undefined) {
+      return this.hasRoom(category, tenant.slice(category.length + 1), times); // this version has no tenants, but keys
+    }
+    const share = this.#shares.get(tenant);
+    if (share === undefined) return true;
+    const { keptOfTenant = KEPT_OF_LEFT } = this.#options;
+    const most = keptOfTenant / (1 + this.passed.tenants);
+    const mostParked = (share.parked + this.parked.room) / PARTS_OF_ROOM;
+    return share.size - share.parked < Math.max(1, times * most) && share.parked < Math.max(1, times * mostParked);
+  }
+
+  /** Returns what decides when a message is read: its tenant, and its keys in limits. */
+  #readingOf(message: LoggedMessage, category: Category): Reading {
+    if (this.#lastRead?.message === message) return this.#lastRead.reading;
+    const { position, key } = message;
+    const { name, fair, limits = [] } = category;
+    let reading: Reading;
+    if (fair === undefined) {
+      reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys: [] };
+    } else {
+      const tenant = this.#textOf(fair.by, message, "fair", "tenant");
+      const keys = limits.map((each) => this.#keyIn(each, message));
+      // what gives two tenants one name only makes them one
+      reading = { read: { position, category: name, tenant: `${name}/${[tenant, ...keys].join("\0")}` }, tenant, keys };
+    }
+    this.#lastRead = { message, reading };
+    return reading;
+  }
+
+  /** Counts a message for its tenant, once its payload is in memory. */
+  #enterShare(item: Item): void {
+    const { category, message } = item;
+    const { read, tenant } = this.#readingOf(message, category);
+    category.queue?.enter(item, tenant, (name) => this.#weightOf(category, name));
+    let share = this.#shares.get(read.tenant);
+    if (share === undefined) this.#shares.set(read.tenant, share = { name: read.tenant, size: 0, parked: 0 });
+    share.size++;
+    if (item.place === "parked") share.parked++;
+    item.share = share;
+  }
+
+  #leaveShare(item: Item, place: Item["place"]): void {
+    const { share, category: { queue } } = item;
+    if (share === undefined) return;
+    queue?.leave(item);
+    item.share = undefined;
+    share.size--;
+    if (place === "parked") share.parked--;
+    if (share.size === 0) this.#shares.delete(share.name);
+  }
+
+  #weightOf({ name, fair }: Category, tenant: string): number {
+    if (fair?.weight === undefined) return 1;
+    try {
+      const weight = fair.weight(tenant);
+      if (weight >= 1 / MAX_WEIGHT && weight <= MAX_WEIGHT) return weight;
+      throw new RangeError(`a weight is a number of 0.001 to ${MAX_WEIGHT}; got ${show(weight)}`);
+    } catch (error) {
+      this.#options.onNoLimitKey?.(name, "fair", error);
+      return 1;
+    }
+  }
+
+  /** Position up to which all messages were read. */
+  get #slowest(): number {
+    return this.passed.slowest(this.left.slowest(this.place.read));
   }
 
   /** Returns true if a message is left in the log because its key is. */
@@ -425,9 +557,9 @@ export class Ledger {
   }
 
   /** Leaves the key of a message behind if many of its messages are parked behind one that has failed. */
-  #leaves({ category, key, position }: LoggedMessage): boolean {
-    if (key === undefined || !this.left.hasRoom) return false;
-    const line = this.#options.categories.of(category).lines.get(key);
+  #leaves({ category, key, position }: LoggedMessage, { lines, fair }: Category): boolean {
+    if (key === undefined || fair !== undefined || !this.#mayLeave) return false;
+    const line = lines.get(key);
     if (line?.first?.place !== "parked" || this.hasRoom(category, key)) return false;
     this.left.leave(category, key, position - 1, position);
     this.#options.onLeft?.(line.first);
@@ -452,17 +584,23 @@ export class Ledger {
     return Math.max(1, Math.min(MAX_PARKED_OF_KEY, Math.floor((own + this.parked.room) / PARTS_OF_ROOM)));
   }
 
-  /** Returns true if a message that is no open or parked one is still to be read from the log. */
-  #isUnread({ category, key, position }: LoggedMessage): boolean {
-    return position > this.place.read || (key !== undefined && this.left.has(category, key, position));
+  /** True if one more key may be left behind: not while messages are passed by, which might be of that key. */
+  get #mayLeave(): boolean {
+    return this.left.hasRoom && this.passed.size === 0;
   }
 
-  #take(message: LoggedMessage, size: number): Item | undefined {
+  /** Returns true if a message that is no open or parked one is still to be read from the log. */
+  #isUnread({ category, key, position }: LoggedMessage): boolean {
+    return position > this.place.read || (key !== undefined && this.left.has(category, key, position)) ||
+      this.passed.has(position);
+  }
+
+  #take(message: LoggedMessage, category: Category, size: number): Item | undefined {
     if (this.#joined.proveHandled(message)) {
       if (this.#early.size > 0) this.#endEarly(messageId(message));
       return undefined;
     }
-    const item = this.#enter(message, 0, size);
+    const item = this.#enter(message, category, 0, size);
     if (!this.#joined.isEmpty) {
       item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
@@ -497,7 +635,9 @@ export class Ledger {
 
   /** Adds a message that cannot be read, as a dead letter. `reason`: why it cannot be read. */
   addUnreadable(message: LoggedMessage, reason: string, now: number): void {
-    if (!this.parked.has(messageId(message))) this.#endUnreadable(this.#enter(message, 0), reason, now);
+    this.passed.reads(message.position);
+    if (this.parked.has(messageId(message))) return;
+    this.#endUnreadable(this.#enter(message, this.#options.categories.of(message.category), 0), reason, now);
   }
 
   #endUnreadable(item: Item, message: string, now: number): void {
@@ -509,9 +649,11 @@ export class Ledger {
    * when all messages have been read that the log had when the leader began to read.
    */
   caughtUp(): void {
-    if (!this.left.isReading) this.#suspicion?.caughtUp();
+    if (!this.left.isReading && !this.passed.isReading) this.#suspicion?.caughtUp();
     // what is still to be read now is gone from the log
-    if (this.#early.size > 0 && this.left.size === 0) { for (const id of [...this.#early.keys()]) this.#endEarly(id); }
+    if (this.#early.size > 0 && this.left.size + this.passed.size === 0) {
+      for (const id of [...this.#early.keys()]) this.#endEarly(id);
+    }
   }
 
   /** Gives the slots back of a message that ran and will not be read. */
@@ -536,11 +678,13 @@ export class Ledger {
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.pause = undefined;
-    if (this.#suspicion?.isOver(this.left.isReading ? 0 : this.place.read)) this.#suspicion = undefined;
+    if (this.#suspicion?.isOver(this.left.isReading || this.passed.isReading ? 0 : this.place.read)) {
+      this.#suspicion = undefined;
+    }
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const begun: Item[] = [];
     if (this.#limiting.size + this.#opening.size > 0) this.#beginLimited(begun, now);
-    for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
+    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
       if (!this.#mayRun(item, now)) continue;
       const { category } = item;
       if (category.limits !== undefined) {
@@ -555,6 +699,26 @@ export class Ledger {
     }
     if (this.#opening.size > 0) this.#pauseForLimits(now());
     return begun;
+  }
+
+  /** Removes and returns the next message that is ready to run. */
+  #nextReady(): Item | undefined {
+    let item = this.#ready.next();
+    for (const category of this.#shared) {
+      while (item === undefined && !category.isFull) {
+        const next = category.queue!.shift(); // these categories have one
+        if (next === undefined) {
+          this.#shared.delete(category);
+          break;
+        }
+        if (next.loaded) item = next;
+        else {
+          this.#ready.push(next); // it may have to wait for memory
+          item = this.#ready.next();
+        }
+      }
+    }
+    return item;
   }
 
   /** Begins messages that have waited for limits which let them now. */
@@ -617,20 +781,26 @@ export class Ledger {
   /** Returns the gates of a message's limits. `runs`: true if it has or gets slots, whatever they say. */
   #gatesOf(item: Item, now: number, runs = false): readonly LimitGate<Item>[] {
     const { message, category: { limits = [] } } = item;
-    const keys = item.limitKeys ??= limits.map((each) => this.#keyIn(each, message));
+    const keys = item.limitKeys ??= this.#lastRead?.message === message && this.#lastRead.reading.keys.length > 0
+      ? this.#lastRead.reading.keys
+      : limits.map((each) => this.#keyIn(each, message));
     return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
   }
 
   /** Returns the key of a message in a limit, or "" if it has none: such messages count as of one key. */
   #keyIn({ key, limit }: CategoryLimit, message: LoggedMessage): string {
-    if (key === undefined) return "";
+    return key === undefined ? "" : this.#textOf(key, message, limit.id, "key");
+  }
+
+  /** Returns the key or tenant that a function returns for a message, or "" if it has none. */
+  #textOf(of: (payload: never) => unknown, message: LoggedMessage, where: string, what: string): string {
     try {
-      const value = key(payloadOf(message) as never); // the function is that of the contract's handler
+      const value = of(payloadOf(message) as never); // the function is that of the contract's handler
       if (typeof value === "string" && value.length <= MAX_LIMIT_KEY) return value;
       const text = typeof value === "string" ? `${value.length} characters` : show(value);
-      throw new TypeError(`a key is a string of ${MAX_LIMIT_KEY} characters at most; got ${text}`);
+      throw new TypeError(`a ${what} is a string of ${MAX_LIMIT_KEY} characters at most; got ${text}`);
     } catch (error) {
-      this.#options.onNoLimitKey?.(message.category, limit.id, error);
+      this.#options.onNoLimitKey?.(message.category, where, error);
       return "";
     }
   }
@@ -676,7 +846,7 @@ export class Ledger {
   #leaveLimits(): void {
     for (const gate of this.#limiting) {
       for (let item = gate.shift(); item !== undefined; item = gate.shift()) {
-        if (item.turn === "ready" && item.place !== "gone") this.#ready.push(item);
+        if (item.turn === "ready" && item.place !== "gone") this.#push(item);
       }
     }
     this.#limiting.clear();
@@ -704,6 +874,8 @@ export class Ledger {
     for (const item of this.filling.get(category) ?? []) this.#push(item);
     this.filling.delete(category);
     this.#changedLimits.set(category, category.limits);
+    this.#lastRead = undefined;
+    if (category.fair !== undefined) this.passed.renamed();
   }
 
   /** Takes the slots of a message that runs already. */
@@ -735,6 +907,11 @@ export class Ledger {
       }
     }
     for (const { gates } of this.#early.values()) count(gates);
+    const queues = [...categories].flatMap(({ queue }) => queue ?? []);
+    const inQueues = queues.reduce((sum, { running }) => sum + running, 0);
+    if (queues.length > 0 && queues.length === categories.size && inQueues !== this.running) {
+      throw new Error(`${this.running} messages run, ${inQueues} of tenants`);
+    }
     for (const gate of [...categories].flatMap(({ limits = [] }) => limits.flatMap(({ limit }) => [...limit.gates]))) {
       if (gate.running !== (counts.get(gate) ?? 0)) {
         throw new Error(`${gate.running} slots of ${gate.limit.id}, ${counts.get(gate) ?? 0} messages run`);
@@ -849,6 +1026,7 @@ export class Ledger {
   #answered(item: Item): void {
     if (item.turn !== "begun") return;
     this.running--;
+    item.category.queue?.ended(item);
     item.turn = "waits";
   }
 
@@ -939,7 +1117,7 @@ export class Ledger {
   /** Returns the position up to which all messages of a category that were read are handled or discarded. */
   settled(name: string): number {
     const { epoch } = this.place;
-    let read = this.left.slowest(this.place.read, name);
+    let read = this.passed.slowest(this.left.slowest(this.place.read, name));
     for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
     }
@@ -956,6 +1134,7 @@ export class Ledger {
     const { created, read, epoch } = this.place;
     this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch, rewound: true };
     this.left.rewind(this.place.read, (category) => Object.hasOwn(began, category));
+    this.passed.rewind(this.place.read);
     const goes = (item: Item) =>
       item.place === "parked"
         ? (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) ||
@@ -976,18 +1155,19 @@ export class Ledger {
     const counts = new Map<KeyLine, number>();
     for (const { line } of this.open) if (line !== undefined) counts.set(line, (counts.get(line) ?? 0) + 1);
     const least = Math.max(keep + 1, this.open.size / HOT_PARTS);
-    for (const [line, count] of counts) if (count >= least && this.left.hasRoom) this.#forgetLast(line, count - keep);
+    for (const [line, count] of counts) if (count >= least) this.#forgetLast(line, count - keep);
   }
 
   /** Leaves messages in the log that are behind one that is about to be parked, if more than may be parked are. */
   #leaveBehind(line: KeyLine): void {
     const most = this.#roomBehind(line);
-    if (line.size <= most || !this.left.hasRoom) return;
+    if (line.size <= most) return;
     if (this.#forgetLast(line, line.size - most)) this.#options.onLeft?.(line.first!); // the line has a message
   }
 
   /** Forgets up to `most` of the last messages of a key, as if they were unread. Returns false if there are none. */
   #forgetLast(line: KeyLine, most: number): boolean {
+    if (line.first === undefined || line.first.category.fair !== undefined || !this.#mayLeave) return false;
     let last: Item | undefined;
     for (let left = most; left > 0; left--) {
       const item = line.last;
@@ -1069,6 +1249,7 @@ export class Ledger {
       requests: this.upTo,
       doubt: this.#suspicion?.stored,
       ...(this.left.size > 0 ? { left: this.left.stored } : {}),
+      ...(this.passed.size > 0 ? { passed: this.passed.stored } : {}),
       ...(this.#wentBack > 0 ? { wentBack: this.#wentBack } : {}),
     };
   }
@@ -1093,6 +1274,8 @@ export class Ledger {
     item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.parked.dead++;
+    item.place = "parked";
+    if (item.loaded && item.category.fair !== undefined) this.#enterShare(item);
     this.parked.add(item);
     insert(item);
     this.parked.setAwaits(item, awaits || (item.error === undefined && this.#isBehindAwaiting(item)));
@@ -1100,9 +1283,10 @@ export class Ledger {
     if (item.dead === 0 && !isUnhandled(item)) this.#due.push(item.due, item);
   }
 
-  #enter(message: LoggedMessage, attempts: number, size = 0): Item {
-    const item = new Item(message, this.#options.categories.of(message.category), attempts, this.place.epoch);
+  #enter(message: LoggedMessage, category: Category, attempts: number, size = 0): Item {
+    const item = new Item(message, category, attempts, this.place.epoch);
     item.size = size;
+    if (category.fair !== undefined) this.#enterShare(item);
     this.open.add(item);
     if (item.key !== undefined && this.#waitingForRoom.length > 0) this.#waitingForRoom.push([item, undefined]);
     else this.#enqueue(item);
@@ -1129,9 +1313,10 @@ export class Ledger {
     this.#endUnhandled(item);
     item.node = node;
     item.joins = true;
-    if (item.category.limits !== undefined && item.gates === undefined) {
-      // before others begin; it leaves those that wait for the limits
-      this.#takeSlots(item, 0);
+    const { limits, queue } = item.category;
+    if (limits !== undefined && item.gates === undefined) this.#takeSlots(item, 0); // before others begin
+    if (limits !== undefined || queue !== undefined) {
+      // it leaves those that wait for their turn
       item.waitsAt?.leave(item);
       if (item.turn === "ready") item.turn = "waits";
     }
@@ -1182,7 +1367,7 @@ export class Ledger {
     this.#openDue(time);
     this.#leaveLimits();
     const [ready, joined]: Item[][] = [[], []];
-    for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
+    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
       if (!this.#mayRun(item, now)) continue;
       if (this.#waitsForLimits(item, time)) continue;
       if (item.joins) joined.push(this.#run(item));
@@ -1233,6 +1418,7 @@ export class Ledger {
     }
     item.turn = "begun";
     this.running++;
+    item.category.queue?.begun(item);
     return item;
   }
 
@@ -1243,7 +1429,12 @@ export class Ledger {
 
   #push(item: Item): void {
     item.turn = "ready";
-    this.#ready.push(item);
+    const { category } = item;
+    const { queue } = category;
+    if (queue === undefined || item.joins || (item.tenant === undefined && !item.loaded)) return this.#ready.push(item);
+    if (item.tenant === undefined) this.#enterShare(item);
+    queue.push(item);
+    this.#shared.add(category);
   }
 
   /** Records that the message's run has an outcome. Returns false if the message is no longer in the ledger. */
@@ -1258,6 +1449,7 @@ export class Ledger {
     const { line, place } = item;
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
+    this.#leaveShare(item, place);
     this.#giveBack(item, true);
     item.waitsAt?.leave(item);
     this.#ready.leavesMemory(item);
@@ -1337,6 +1529,7 @@ export class Ledger {
     if (item.place === "open") {
       this.#leaveOpen(item);
       this.parked.add(item);
+      if (item.share !== undefined) item.share.parked++;
     }
     this.#ready.leavesMemory(item);
     this.#commit.store(item);
@@ -1414,7 +1607,13 @@ const KEPT_OF_LEFT = 256;
 const PARTS_OF_ROOM = 8;
 /** Maximum number of messages in hand of a key whose first one has failed. */
 const MAX_PARKED_OF_KEY = 1_000;
-/** Maximum length of a key of a limit, in characters. */
+/** Maximum number of open messages that were brought, from which on no more of tenants are. */
+const MAX_BROUGHT_OF_TENANTS = 4_096;
+/** Size of the messages in memory from which on none of tenants is brought, in bytes. */
+const MAX_BYTES_TO_BRING = 33_554_432;
+/** Maximum of a tenant's weight. */
+const MAX_WEIGHT = 1_000;
+/** Maximum length of a key of a limit, or of a tenant, in characters. */
 const MAX_LIMIT_KEY = 1_024;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });

@@ -1,6 +1,7 @@
 /**
- * The second reader of a subscription's leader: reads messages of keys that were left behind (`left_behind.ts`) again
- * from the log, as far as there is room for them. It has a consumer of its own only while it reads or waits.
+ * The second reader of a subscription's leader: reads messages that were left behind (`left_behind.ts`), or passed by
+ * (`passed_messages.ts`), again from the log, as far as there is room for them. It has a consumer of its own only while
+ * it reads or waits.
  */
 import { isReadable, readGroup } from "../format/group.ts";
 import { sequenceOf } from "../format/group_text.ts";
@@ -9,11 +10,16 @@ import { categoryPattern } from "../format/names.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
 import type { Ledger } from "./ledger.ts";
+import type { ReaderTurn } from "./left_behind.ts";
 import { LeaderReading, type ReadingOptions } from "./reading.ts";
 
 /** Options of a {@link LeftReading}. */
 export interface LeftReadingOptions extends Pick<ReadingOptions, "clock" | "stream" | "namespace" | "fault"> {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "place">;
+  /** What was left, and how far it is read. */
+  readonly left: LeftMessages;
+  /** Says what is to be done next. */
+  turn(): ReaderTurn;
   /** Contracts whose messages the subscription reads. */
   categories(): readonly string[];
   /** Returns true if no more messages fit into memory. */
@@ -22,6 +28,17 @@ export interface LeftReadingOptions extends Pick<ReadingOptions, "clock" | "stre
   onMessages(messages: readonly LoggedMessage[], size: number): void;
   /** Called when messages of the log were removed before they were brought. */
   onLoss(loss: LogLoss): void;
+}
+
+/** Messages of the log that the first reader has left: `LeftBehind` and `PassedMessages`. */
+export interface LeftMessages {
+  readonly size: number;
+  /** Position from which the reader is to begin; `undefined`: it does not read. */
+  readonly place: number | undefined;
+  /** The contract that is furthest behind, with the position up to which its messages were taken. */
+  readonly furthest: { readonly category: string; readonly from: number } | undefined;
+  readTo(position: number, caughtUp: boolean, read: number): void;
+  rest(): void;
 }
 
 /** Reads what a leader has left in the log. */
@@ -46,13 +63,11 @@ export class LeftReading {
 
   /** Begins to read, waits, reads on, or closes. Call when the number of messages in hand may have changed. */
   look(): void {
-    const { ledger: { left }, isFull } = this.#options;
+    const { left, isFull } = this.#options;
     if (this.#reading !== undefined) left.readTo(this.#at.place.read, this.#reading.caughtUp, this.#first);
     this.#findFurthest();
     if (left.size === 0 && this.#reading === undefined) return;
-    const turn = left.turn((category, key, isWaiting) =>
-      this.#options.ledger.hasRoom(category, key, isWaiting ? 0.5 : 1)
-    );
+    const turn = this.#options.turn();
     if (turn === "rest") return this.close();
     if (turn === "begin") this.#begin(left.place!); // the turn is to begin there
     const waits = turn === "wait" || isFull();
@@ -66,12 +81,12 @@ export class LeftReading {
     if (this.#reading === undefined) return;
     this.#reading.close();
     this.#reading = undefined;
-    this.#options.ledger.left.rest();
+    this.#options.left.rest();
   }
 
   /** Looks every 10 s for {@link LeftReading.furthest}, which the log may be about to remove. */
   #findFurthest(): void {
-    const { clock, stream, namespace, ledger: { left }, fault } = this.#options;
+    const { clock, stream, namespace, left, fault } = this.#options;
     if (left.size === 0) {
       this.furthest = undefined;
       this.#lookedFor = -Infinity;
@@ -79,8 +94,10 @@ export class LeftReading {
     }
     const now = clock.monotonic();
     if (now - this.#lookedFor < FIND) return;
+    const { furthest } = left;
+    if (furthest === undefined) return; // a new leader does not know it yet
     this.#lookedFor = now;
-    const { category, from } = left.furthest!; // a key is left behind
+    const { category, from } = furthest;
     stream.read(categoryPattern(namespace, stream.name, category), { from: sequenceOf(from + 1), most: 1 }).then(
       ([found]) => {
         const group = found === undefined ? [] : readGroup(namespace, found);

@@ -9,8 +9,8 @@ import { Fifo } from "../../data/fifo.ts";
 
 /** A message that may wait for a limit. `T`: the type of all messages of the limit. */
 export interface LimitedMessage<T extends LimitedMessage<T>> {
-  /** Messages of each category take turns. */
-  readonly category: object;
+  /** Whose turn it is with this message: contracts take turns, or tenants. */
+  readonly sharer: object;
   /** The limit for which the message waits; `undefined`: for none. */
   waitsAt: LimitGate<T> | undefined;
 }
@@ -105,7 +105,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
   waiting = 0;
   /** Time at which the ledger is to look at this gate again, in ms since 1970; `undefined`: it is not waited for. */
   looksAt: number | undefined = undefined;
-  /** Messages that wait, by contract, of each in order; also some that have left. */
+  /** Messages that wait, by contract or tenant, of each in order; also some that have left. */
   readonly #lines = new Map<object, Fifo<T>>();
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
@@ -178,20 +178,20 @@ export class LimitGate<T extends LimitedMessage<T>> {
   push(item: T): void {
     item.waitsAt = this;
     this.waiting++;
-    const line = this.#lines.get(item.category);
+    const line = this.#lines.get(item.sharer);
     if (line !== undefined) return line.push(item);
     const own = new Fifo<T>();
     own.push(item);
-    this.#lines.set(item.category, own);
+    this.#lines.set(item.sharer, own);
   }
 
-  /** Takes the next message that waits here out of its line: of each contract in turn. `undefined`: none waits. */
+  /** Takes the next message that waits here out of its line: of each contract, or tenant, in turn. `undefined`: none waits. */
   shift(): T | undefined {
-    for (const [category, line] of this.#lines) {
-      this.#lines.delete(category);
+    for (const [sharer, line] of this.#lines) {
+      this.#lines.delete(sharer);
       let item = line.shift();
       while (item !== undefined && item.waitsAt !== this) item = line.shift();
-      if (line.size > 0) this.#lines.set(category, line);
+      if (line.size > 0) this.#lines.set(sharer, line);
       if (item === undefined) continue;
       this.leave(item);
       return item;

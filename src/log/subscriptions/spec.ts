@@ -8,7 +8,7 @@ import { MAX_CATEGORIES } from "../format/commit.ts";
 /** Settings of a category (contract) that its subscription's leader needs. */
 export type CategorySettings = Pick<
   SubscriptionSettings,
-  "from" | "attempts" | "delay" | "timeout" | "batch" | "limits"
+  "from" | "attempts" | "delay" | "timeout" | "batch" | "limits" | "fair"
 >;
 
 /** A subscription, and the categories (contracts) of it that this node handles. */
@@ -37,12 +37,12 @@ export function subscriptionSpecs(
     let spec = specs.get(key);
     if (spec === undefined) specs.set(key, spec = { service: owner, name, categories: new Map() });
     // two handlers of a category have the same settings but for batches: others were refused when they were collected
-    const { attempts, delay, timeout, limits } = settings;
+    const { attempts, delay, timeout, limits, fair } = settings;
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
     const batch = other === undefined ? settings.batch : commonBatch(settings.batch, other.batch);
-    const limited = limits === undefined ? {} : { limits };
-    spec.categories.set(contract.name, { from, attempts, delay, timeout, batch, ...limited });
+    const more = { ...(limits === undefined ? {} : { limits }), ...(fair === undefined ? {} : { fair }) };
+    spec.categories.set(contract.name, { from, attempts, delay, timeout, batch, ...more });
     if (spec.categories.size > MAX_CATEGORIES) {
       throw new TypeError(
         `the subscription ${name} has handlers of more than ${MAX_CATEGORIES} contracts: give some of them another name`,

@@ -7,7 +7,7 @@ import type { SubscriptionHealth, SubscriptionPause } from "../../contract/nodes
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
-import { MAX_SERVER_LAG, type StoredMessage, textOf } from "../../ports/event_log.ts";
+import { type LogLoss, MAX_SERVER_LAG, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../../contract/nodes/announcement.ts";
@@ -67,6 +67,8 @@ export class SubscriptionTerm {
   #reading: LeaderReading | undefined;
   /** Reads again what {@link SubscriptionTerm.#reading} has left in the log; set together with it. */
   #second: LeftReading | undefined;
+  /** Reads again what {@link SubscriptionTerm.#reading} has passed by; set together with it. */
+  #third: LeftReading | undefined;
   /** The last error while this node takes over its predecessor's state; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
   /** The write of a commit that is under way; `undefined`: none is. */
@@ -145,7 +147,8 @@ export class SubscriptionTerm {
     const { lastFailure, outage, hanging } = handing ?? {};
     const ending = this.#ending;
     const ends = ending && endsIn(ending, serverTime);
-    const oldest = Math.min(ledger?.oldest ?? serverTime, this.#second?.furthest?.time ?? serverTime);
+    const furthest = [this.#second, this.#third].map((each) => each?.furthest?.time ?? serverTime);
+    const oldest = Math.min(ledger?.oldest ?? serverTime, ...furthest);
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     const awaiting = ledger && awaitingIn(ledger);
     const limits = categories === undefined ? [] : limitsOf(categories, this.#now);
@@ -170,9 +173,12 @@ export class SubscriptionTerm {
   /** A message that is not handled, in hand or left behind: that which the log removes first. */
   get #ending(): LoggedMessage | undefined {
     const { serverTime } = this.#options.stream;
-    const [open, left] = [this.#led?.ledger.open.first?.message, this.#second?.furthest];
-    if (open === undefined || left === undefined) return open ?? left;
-    return (endsIn(left, serverTime) ?? Infinity) < (endsIn(open, serverTime) ?? Infinity) ? left : open;
+    const all = [this.#led?.ledger.open.first?.message, this.#second?.furthest, this.#third?.furthest];
+    const endOf = (message: LoggedMessage) => endsIn(message, serverTime) ?? Infinity;
+    return all.filter((each) => each !== undefined).reduce<LoggedMessage | undefined>(
+      (first, each) => first === undefined || endOf(each) < endOf(first) ? each : first,
+      undefined,
+    );
   }
 
   /** Time of this leader, in ms since 1970. It never goes back, whatever the wall clock does. */
@@ -276,10 +282,10 @@ export class SubscriptionTerm {
   /** True if nothing is due, and nothing will be before `onChange` is called. */
   get isResting(): boolean {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
-    const { ledger: { open, parked, place, left }, handing } = this.#led;
+    const { ledger: { open, parked, place, left, passed }, handing } = this.#led;
     if (
-      open.size > 0 || left.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined ||
-      this.#overrides.value.paused?.until !== undefined
+      open.size > 0 || left.size + passed.size > 0 || parked.size > parked.dead || handing.paused ||
+      this.#fullSince !== undefined || this.#overrides.value.paused?.until !== undefined
     ) return false;
     if (place.created !== this.#committed?.created || place.read !== this.#committed.read) return false;
     return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
@@ -308,6 +314,7 @@ export class SubscriptionTerm {
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.leaveHotKeys();
     this.#second?.look();
+    this.#third?.look();
     warnings.check(this.#ending, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
@@ -358,6 +365,7 @@ export class SubscriptionTerm {
     this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
     this.#second?.close();
+    this.#third?.close();
     this.#led?.handing.close();
     this.#wake();
   }
@@ -436,7 +444,9 @@ export class SubscriptionTerm {
         if (back) {
           categories.reset();
           this.#second?.close();
+          this.#third?.close();
           ledger.left.lost();
+          ledger.passed.lost();
         }
         warnings.loss(loss);
         host.app.lost(Object.keys(categories.began));
@@ -445,15 +455,26 @@ export class SubscriptionTerm {
       settled: () => ledger.open.size === 0,
       fault: (error) => warnings.fault("reading", error),
     }, ledger);
-    this.#second = new LeftReading({
+    const options = {
       ...{ clock: host.clock, stream, namespace: host.namespace, ledger },
       categories: () => Object.keys(categories.began),
+      onLoss: (loss: LogLoss) => warnings.loss(loss),
+      fault: (error: unknown) => void (this.#over || warnings.fault("reading", error)),
+    };
+    const { left, passed } = ledger;
+    this.#second = new LeftReading({
+      ...options,
+      left,
+      turn: () => left.turn((category, key, isWaiting) => ledger.hasRoom(category, key, isWaiting ? 0.5 : 1)),
       isFull: () => ledger.brought >= MAX_BROUGHT || ledger.full || ledger.bytes >= MAX_BYTES,
-      onMessages: (messages, size) => {
-        this.#takeWith(messages, (message) => ledger.bring(message, size));
-      },
-      onLoss: (loss) => warnings.loss(loss),
-      fault: (error) => this.#over || warnings.fault("reading", error),
+      onMessages: (messages, size) => this.#takeWith(messages, (message) => ledger.bring(message, size)),
+    });
+    this.#third = new LeftReading({
+      ...options,
+      left: passed,
+      turn: () => passed.turn((of, isWaiting) => ledger.mayBring(of, isWaiting ? 0.5 : 1)),
+      isFull: () => false, // a new leader reads on, so that it knows the tenants, and takes none meanwhile
+      onMessages: (messages, size) => this.#takeWith(messages, (message) => ledger.bringPassed(message, size)),
     });
     reading.follow(Object.keys(categories.began));
     this.#flow();
@@ -487,6 +508,7 @@ export class SubscriptionTerm {
     this.#flow();
     // with many keys the next tick does
     if (ledger.left.size > 0 && ledger.left.size <= FEW_LEFT) this.#second?.look();
+    if (ledger.passed.size > 0 && ledger.passed.tenants <= FEW_LEFT) this.#third?.look();
     if (ledger.open.size === 0) this.#reading?.settle();
     this.#wake();
   }
@@ -501,7 +523,7 @@ export class SubscriptionTerm {
     const part = partIf(this.#lacksRoom);
     const open = ledger.open.size - ledger.brought;
     const isFull = open >= categories.window * part || ledger.open.bytes >= MAX_BYTES * part;
-    this.#lacksRoom = ledger.full || isFull;
+    this.#lacksRoom = ledger.full || isFull || !ledger.passed.hasRoom;
     // a store that has not taken all yet needs only time
     const full = this.#lacksRoom || ledger.bytes >= MAX_BYTES * partIf(this.#fullSince !== undefined);
     const stopped = ledger.full || (this.#isIdle && isFull);
@@ -609,6 +631,7 @@ export class SubscriptionTerm {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
     this.#second?.close();
+    this.#third?.close();
     if (this.#led !== undefined) this.#led.handing.paused = true;
     const until = this.#options.host.clock.monotonic() + patience;
     await this.#waitUntil(until, () => this.#led?.ledger.running === 0);
@@ -669,7 +692,8 @@ export class SubscriptionTerm {
     if (!categories.add(began, ledger.place.read)) return;
     this.refresh();
     reading.follow(Object.keys(categories.began));
-    this.#second?.close(); // it begins again, with all categories
+    this.#second?.close(); // they begin again, with all categories
+    this.#third?.close();
     if (this.#fullSince !== undefined) reading.pause();
   }
 

@@ -614,11 +614,6 @@ const PLANTS = {
     from: "      this.passed.has(position);",
     to: "      this.passed.has(-position);",
   }],
-  "fair-rewound": [{
-    file: "src/log/subscriptions/ledger.ts",
-    from: "    this.passed.rewind(this.place.read);\n",
-    to: "",
-  }],
   "fair-turns": [{
     file: "src/log/subscriptions/ledger.ts",
     from: "    item.category.queue?.ended(item);\n",

@@ -174,7 +174,7 @@ export class Ledger {
     this.place = place;
     this.upTo = requests;
     this.left = new LeftBehind(options.head.left);
-    this.passed = new PassedMessages(options.head.passed);
+    this.passed = new PassedMessages(options.head.passed, place.read);
   }
 
   /**

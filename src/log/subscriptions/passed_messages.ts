@@ -52,8 +52,9 @@ export class PassedMessages {
   /** True if the log has lost messages, so that positions may be those of other messages now. */
   #isUnsure = false;
 
-  constructor(stored: readonly Span[] = []) {
-    this.#behind = clipped(stored, Infinity);
+  /** `read`: position of the first reader. The last one may have gone back behind spans when the log lost messages. */
+  constructor(stored: readonly Span[] = [], read = Infinity) {
+    this.#behind = clipped(stored, read);
     this.#forgetTenants();
   }
 

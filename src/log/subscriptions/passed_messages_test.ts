@@ -70,6 +70,11 @@ describe("messages that were passed by", () => {
     assertEquals([passed.stored.length, passed.has(positionOf(3, 0))], [1, false]);
   });
 
+  it("are not those behind the place to which an earlier leader went back, when the log had lost messages", () => {
+    const spans = [[positionOf(1, 0), positionOf(3, 0)], [positionOf(5, 0), positionOf(6, 0)]] as const;
+    assertEquals(new PassedMessages(spans, positionOf(2, 0)).stored, [[positionOf(1, 0), positionOf(2, 0)]]);
+  });
+
   it("that run already are taken, whatever their tenant may", () => {
     const passed = new PassedMessages();
     read(passed, [1, true], [2, true]);

@@ -220,7 +220,7 @@ export interface FairSettings {
   readonly by: (payload: never) => unknown;
   /** Returns the share of a tenant; `undefined`: all have the same. */
   readonly weight: ((tenant: string) => number) | undefined;
-  /** Maximum number of messages that are handed out to one node: more would wait there in the order of their arrival. */
+  /** Maximum number of messages handed out to one node: more would wait there in the order of their arrival. */
   readonly most: number;
 }
 

@@ -58,11 +58,11 @@ export interface Head {
    * Spans of messages that were passed by and are still to be read, although `place` is behind them. Absent: none. A
    * commit that has some is of version 3.
    */
-  readonly passed?: readonly Span[] | undefined;
+  readonly passed?: readonly PassedSpan[] | undefined;
 }
 
 /** Positions of the first and the last of messages that were passed by: those between them were, too. */
-export type Span = readonly [from: number, to: number];
+export type PassedSpan = readonly [from: number, to: number];
 
 /** A key that is left behind: its messages behind the position are still to be read. */
 export type LeftKey = readonly [category: string, key: string, position: number];
@@ -349,8 +349,8 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
   return [...found].sort(([a], [b]) => a - b);
 }
 
-/** Encodes spans by their distances and lengths: mostly multiples of a stored message, which take one character each. */
-function writeSpans(spans: readonly Span[]): string {
+/** Encodes spans by distances and lengths: mostly multiples of a stored message, which take one character each. */
+function writeSpans(spans: readonly PassedSpan[]): string {
   const numbers: number[] = [];
   const add = (distance: number) => {
     const sequences = sequenceOf(distance);
@@ -365,11 +365,11 @@ function writeSpans(spans: readonly Span[]): string {
   return writeNumbers(numbers);
 }
 
-function readSpans(text: unknown): Span[] | undefined {
+function readSpans(text: unknown): PassedSpan[] | undefined {
   const numbers = readNumbers(text);
   if (numbers === undefined || numbers.length % 2 > 0 || numbers.some((each) => each < 0)) return undefined;
   const distances = numbers.map((each) => each % 2 === 0 ? positionOf(each / 2, 0) : (each - 1) / 2);
-  const spans: Span[] = [];
+  const spans: PassedSpan[] = [];
   let last = 0;
   for (let i = 0; i < distances.length; i += 2) {
     const from = last + distances[i];

@@ -274,7 +274,7 @@ export class Item {
     return this.message.key;
   }
 
-  /** What takes turns at a limit: the message's tenant, or its category. */
+  /** The message's tenant, or its category, which takes turns with others at a limit. */
   get sharer(): object {
     return this.tenant ?? this.category;
   }

@@ -27,7 +27,7 @@ import { LeftBehind } from "./left_behind.ts";
 import type { LimitGate } from "./limit_gate.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
-import { PassedMessages, type ReadMessage } from "./passed_messages.ts";
+import { PassedMessages, type TenantMessage } from "./passed_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
 
 /** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
@@ -83,9 +83,9 @@ export interface FoundState extends LastEnd {
   readonly now: number;
 }
 
-/** What decides when a message is read, and begins. */
+/** The tenant and the keys of a message, which decide when it is read and begins. */
 interface Reading {
-  readonly read: ReadMessage;
+  readonly read: TenantMessage;
   /** The message's tenant by `fair`. */
   readonly tenant: string;
   /** Its keys in limits; empty: not known. */
@@ -472,7 +472,7 @@ export class Ledger {
   }
 
   /** Returns true if a message of a tenant that was passed by may be brought. */
-  mayBring(of: Pick<ReadMessage, "category" | "tenant">, times = 1): boolean {
+  mayBring(of: Pick<TenantMessage, "category" | "tenant">, times = 1): boolean {
     const isFull = this.brought >= MAX_BROUGHT_OF_TENANTS || this.full || this.bytes >= MAX_BYTES_TO_BRING;
     return !isFull && this.#hasRoomOf(of, times);
   }
@@ -482,7 +482,7 @@ export class Ledger {
    * by; of those that are parked an eighth of what may be parked besides those of other tenants. `times`: by what that
    * is multiplied.
    */
-  #hasRoomOf({ category, tenant }: Pick<ReadMessage, "category" | "tenant">, times = 1): boolean {
+  #hasRoomOf({ category, tenant }: Pick<TenantMessage, "category" | "tenant">, times = 1): boolean {
     if (this.#options.categories.of(category).fair === undefined) {
       return this.hasRoom(category, tenant.slice(category.length + 1), times); // this version has no tenants, but keys
     }

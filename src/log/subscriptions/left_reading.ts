@@ -16,7 +16,7 @@ import { LeaderReading, type ReadingOptions } from "./reading.ts";
 /** Options of a {@link LeftReading}. */
 export interface LeftReadingOptions extends Pick<ReadingOptions, "clock" | "stream" | "namespace" | "fault"> {
   readonly ledger: Pick<Ledger, "place">;
-  /** What was left, and how far it is read. */
+  /** The messages that were left, and how far they are read again. */
   readonly left: LeftMessages;
   /** Says what is to be done next. */
   turn(): ReaderTurn;

@@ -185,7 +185,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
     this.#lines.set(item.sharer, own);
   }
 
-  /** Takes the next message that waits here out of its line: of each contract, or tenant, in turn. `undefined`: none waits. */
+  /** Takes the next message that waits here out of its line: of each contract, or tenant, in turn; else `undefined`. */
   shift(): T | undefined {
     for (const [sharer, line] of this.#lines) {
       this.#lines.delete(sharer);

@@ -1,12 +1,12 @@
 /**
  * The messages that the first reader of a subscription's leader has passed by, because enough of their tenants (those
- * of `fair`, each with its keys in limits) are in hand: a second reader brings them when there is room again. So the backlog
- * or the failures of one tenant hold up no other. A commit records them by position, in spans: whatever functions the
+ * of `fair`, each with its keys in limits) are in hand: a second reader brings them when there is room again. So the
+ * backlog or the failures of one tenant hold up no other. A commit records them by position, in spans: whatever functions the
  * next leader's version has, none is lost, and none that was taken is taken again. Which tenants they are of is only
  * in memory: until a new leader has read all of them once, it passes by all that follows. The messages of a tenant are
  * taken in the order of the log.
  */
-import type { Span } from "../format/commit.ts";
+import type { PassedSpan } from "../format/commit.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { ReaderTurn } from "./left_behind.ts";
 
@@ -22,7 +22,7 @@ interface Tenant {
 }
 
 /** A message that a reader has read. */
-export interface ReadMessage {
+export interface TenantMessage {
   readonly position: number;
   readonly category: string;
   /** Name of its tenant. */
@@ -53,7 +53,7 @@ export class PassedMessages {
   #isUnsure = false;
 
   /** `read`: position of the first reader. The last one may have gone back behind spans when the log lost messages. */
-  constructor(stored: readonly Span[] = [], read = Infinity) {
+  constructor(stored: readonly PassedSpan[] = [], read = Infinity) {
     this.#behind = clipped(stored, read);
     this.#forgetTenants();
   }
@@ -74,7 +74,7 @@ export class PassedMessages {
   }
 
   /** The spans in the form that commits record. */
-  get stored(): readonly Span[] {
+  get stored(): readonly PassedSpan[] {
     return [...this.#behind, ...this.#ahead];
   }
 
@@ -107,12 +107,12 @@ export class PassedMessages {
   }
 
   /** Returns true if the first reader has to pass a message by, because earlier ones of its tenant were. */
-  passes({ tenant }: ReadMessage): boolean {
+  passes({ tenant }: TenantMessage): boolean {
     return this.#unknownTo >= 0 || this.#tenants.has(tenant);
   }
 
   /** Passes by the message that the first reader has read. Call after {@link PassedMessages.reads}. */
-  pass({ position, category, tenant }: ReadMessage): void {
+  pass({ position, category, tenant }: TenantMessage): void {
     const isRead = this.place !== undefined && position <= this.place; // the second reader will not come to it
     const known = this.#tenants.get(tenant);
     if (known === undefined) {
@@ -132,7 +132,7 @@ export class PassedMessages {
    * Returns true if a message that the second reader has read is to be taken. `mayTake`: returns true if there is room
    * for one more of its tenant. `runs`: true if the message runs already, so that it is taken anyway.
    */
-  takes({ position, category, tenant }: ReadMessage, mayTake: () => boolean, runs: boolean): boolean {
+  takes({ position, category, tenant }: TenantMessage, mayTake: () => boolean, runs: boolean): boolean {
     if (this.place === undefined || position <= this.place) return false;
     this.#advance(position - 1);
     this.#reach(position);
@@ -180,7 +180,7 @@ export class PassedMessages {
    * of one that waits for room half as many.
    */
   turn(
-    hasRoom: (of: Pick<ReadMessage, "category" | "tenant">, isWaiting: boolean) => boolean,
+    hasRoom: (of: Pick<TenantMessage, "category" | "tenant">, isWaiting: boolean) => boolean,
   ): ReaderTurn {
     if (this.size === 0 || this.#isUnsure) return this.rest();
     const isAhead = this.place !== undefined && this.#ahead.length > 0;
@@ -283,11 +283,11 @@ export class PassedMessages {
 }
 
 /** Returns copies of spans up to a position. */
-function clipped(spans: readonly Span[], to: number): [from: number, to: number][] {
+function clipped(spans: readonly PassedSpan[], to: number): [from: number, to: number][] {
   return spans.filter(([from]) => from <= to).map(([from, end]) => [from, Math.min(end, to)]);
 }
 
-function isIn(spans: readonly Span[], position: number): boolean {
+function isIn(spans: readonly PassedSpan[], position: number): boolean {
   let [low, high] = [0, spans.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -1,10 +1,10 @@
 /**
  * The messages that the first reader of a subscription's leader has passed by, because enough of their tenants (those
  * of `fair`, each with its keys in limits) are in hand: a second reader brings them when there is room again. So the
- * backlog or the failures of one tenant hold up no other. A commit records them by position, in spans: whatever functions the
- * next leader's version has, none is lost, and none that was taken is taken again. Which tenants they are of is only
- * in memory: until a new leader has read all of them once, it passes by all that follows. The messages of a tenant are
- * taken in the order of the log.
+ * backlog or the failures of one tenant hold up no other. A commit records them by position, in spans: whatever
+ * functions the next leader's version has, none is lost, and none that was taken is taken again. Which tenants they
+ * are of is only in memory: until a new leader has read all of them once, it passes by all that follows. The messages
+ * of a tenant are taken in the order of the log.
  */
 import type { PassedSpan } from "../format/commit.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";

@@ -71,6 +71,8 @@ interface GuardedCall {
    * answer came so late that the claim is written again.
    */
   leavesClaim: boolean;
+  /** Settles when the run of the handler has ended, with its last write; set while others wait for that. */
+  ended: PromiseWithResolvers<void> | undefined;
 }
 
 /** Next step of an attempt: it ends with a result, or goes on with the entry found under its key. */
@@ -104,6 +106,8 @@ export class IdempotencyStore implements Claims {
    * another nonce has ended.
    */
   readonly #attempts = new Set<number>();
+  /** Attempts whose handler runs in this process, by key. */
+  readonly #runs = new Map<string, GuardedCall>();
   /** Prefix of all nonces that this process makes, and no other process; the number of the attempt follows. */
   readonly #own: string;
   #made = 0;
@@ -157,6 +161,7 @@ export class IdempotencyStore implements Claims {
       first: undefined,
       failures: 0,
       leavesClaim: false,
+      ended: undefined,
     };
     return this.#settle(attempt);
   }
@@ -250,14 +255,16 @@ export class IdempotencyStore implements Claims {
    */
   #create(attempt: GuardedCall, bucket: Bucket): MaybePromise<ClaimStep | undefined> {
     const { key, text } = attempt;
-    if (attempt.ran === "here") return undefined;
+    if (attempt.ran === "here" || this.#runs.has(key)) return undefined;
     return this.#runUnder(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
   }
 
   /** Reads the entry under a command's id that this attempt could not claim. */
-  async #read({ key, claimant, deadline, ran }: GuardedCall, bucket: Bucket): Promise<ClaimStep> {
+  async #read(attempt: GuardedCall, bucket: Bucket): Promise<ClaimStep> {
+    const { key, claimant, deadline, ran } = attempt;
     const found = await deadline.wait(bucket.get(key));
-    if (found !== undefined || ran !== "here") return { found };
+    if (found !== undefined) return { found };
+    if (ran !== "here") return await this.#afterRunHere(attempt) ?? { found };
     return { result: outcomeUnknown(claimant, "it outlived its claim, and no attempt has recorded a result") };
   }
 
@@ -285,6 +292,19 @@ export class IdempotencyStore implements Claims {
     return await this.#takeOver(attempt, bucket, change.found);
   }
 
+  /**
+   * Waits for the end of another attempt's run in this process, whose claim is lost, then has the entry read again: the
+   * first result counts, and the process may stand still for longer than a lease in each run, so that no run would ever
+   * end before the next one began. `undefined`: there is no such run.
+   */
+  #afterRunHere(attempt: GuardedCall): Promise<ClaimStep> | undefined {
+    const run = attempt.ran === "here" ? undefined : this.#runs.get(attempt.key);
+    if (run === undefined) return undefined;
+    attempt.ran = "elsewhere";
+    run.ended ??= Promise.withResolvers();
+    return attempt.deadline.wait(run.ended.promise).then(() => ({ found: undefined }));
+  }
+
   /** Returns true if the nonce is that of a running attempt of this process. */
   #isRunning(nonce: string): boolean {
     return nonce.startsWith(this.#own) && this.#attempts.has(Number(nonce.slice(this.#own.length)));
@@ -301,6 +321,8 @@ export class IdempotencyStore implements Claims {
     { revision }: Entry,
     sent: Stamp = LONG_AGO,
   ): Promise<ClaimStep> {
+    const later = this.#afterRunHere(attempt);
+    if (later !== undefined) return await later;
     const { key, text, failures } = attempt;
     const isOwn = (stored: string) => stored === text;
     const entry = new LeasedEntry(this.#store, key, LEASE, { revision, sent, isOwn });
@@ -363,6 +385,19 @@ export class IdempotencyStore implements Claims {
       throw deadline.over;
     }
     attempt.ran = "here";
+    this.#runs.set(key, attempt);
+    try {
+      return await this.#runHeld(attempt, held);
+    } finally {
+      this.#runs.delete(key);
+      attempt.ended?.resolve();
+    }
+  }
+
+  /** Runs the handler under a claim that this process holds, then records the result or frees the id. */
+  async #runHeld(attempt: GuardedCall, held: HeldClaim): Promise<ClaimStep> {
+    const { claim, claimant, deadline } = attempt;
+    const { clock } = this.#options;
     let result: Result<unknown>;
     try {
       const ran = attempt.run(held.fence, () => held.check());

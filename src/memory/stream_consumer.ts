@@ -67,6 +67,8 @@ export class StreamConsumer {
   #wanted = false;
   /** Set while the reader is about to be sent its new position. */
   #passing: Timer | undefined;
+  /** Timers after which the reader is told that the consumer is lost, or that messages were. */
+  readonly #telling = new Set<Timer>();
   /** Sequence of which the consumer has told its reader: the reader has all of its messages up to this sequence. */
   #said: number;
 
@@ -98,7 +100,7 @@ export class StreamConsumer {
     } catch {
       this.close();
       const lost = { messages: [], upTo: this.#said, count: this.#count, time: undefined, lost: true };
-      this.#options.clock.after(PAUSE, () => this.#options.alive() && this.#options.send(lost), { background: true });
+      this.#tell(PAUSE, () => this.#options.send(lost));
     }
   }
 
@@ -106,7 +108,18 @@ export class StreamConsumer {
     this.#wanted = false;
     this.#passing?.cancel();
     this.#passing = undefined;
+    for (const timer of this.#telling) timer.cancel();
+    this.#telling.clear();
     this.#stop();
+  }
+
+  /** Tells the reader something after `ms`, unless the consumer is closed before. */
+  #tell(ms: number, say: () => void): void {
+    const timer = this.#options.clock.after(ms, () => {
+      this.#telling.delete(timer);
+      if (this.#options.alive()) say();
+    }, { background: true });
+    this.#telling.add(timer);
   }
 
   #pump(): void {
@@ -149,7 +162,7 @@ export class StreamConsumer {
 
   /** Numbers messages for a delivery. By faults, some of them are lost on the way, or old ones are sent again. */
   #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
-    const { faults, clock } = this.#options;
+    const { faults } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
     // after its leader has died, a consumer sends old messages again: each with a new number, or all with the last
     // number
@@ -158,7 +171,7 @@ export class StreamConsumer {
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);
     const arriving = faults ? sent.filter(() => !faults.hits("drop")) : sent;
     if (arriving.length < sent.length) {
-      clock.after(HEARTBEAT, () => this.#options.alive() && this.#orLost(() => this.#send([])), { background: true });
+      this.#tell(HEARTBEAT, () => this.#orLost(() => this.#send([])));
     }
     return arriving;
   }

@@ -125,6 +125,23 @@ describe("StreamConsumer", () => {
     }
   });
 
+  it("leaves no timer after close, also if its storage has failed or messages were lost", () => {
+    for (const why of ["storage", "lost"] as const) {
+      const { clock, state, append, consumer } = setUp({ faults: why === "lost" ? { drop: 1 } : {} });
+      append("log.a");
+      if (why === "storage") {
+        state.at = () => {
+          throw new Error("EIO: i/o error, read");
+        };
+      }
+      const before = clock.timers;
+      consumer.more();
+      assertEquals(clock.timers, before + 1, why);
+      consumer.close();
+      assertEquals(clock.timers, before, why);
+    }
+  });
+
   it("drop: messages that are lost on the way are counted, and 1 s later the reader learns the count", async () => {
     const { clock, append, consumer, deliveries } = setUp({ faults: { drop: 1 } });
     append("log.a", "log.a");

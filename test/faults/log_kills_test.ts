@@ -3,12 +3,16 @@ import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
+import { BEFORE_RELEASE } from "../support/before_release.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 
 const RETRY = { attempts: 3, delay: [50, 200] } as const;
 const BILLING: LogHandler = { category: "Happened", name: "billing", retry: RETRY };
 const SUB = "app/billing";
+
+/** How many messages a publisher sends in a second, and how many more are stored before each kill. */
+const [PACE, MORE] = BEFORE_RELEASE ? [200, 400] : [100, 200];
 
 describe("the log, when processes are killed", await requireNatsServer(), () => {
   // docs/log.md, crash semantics, "handled at least once": crashed
@@ -42,10 +46,10 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
       handles: [BILLING],
       nodes: ["d1", "b1"],
     });
-    const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: 200, keys: 12 })));
+    const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: PACE, keys: 12 })));
     let before = { runs: 0, repeats: 0 };
     for (let round = 0; round < 3; round++) {
-      await cluster.more(400);
+      await cluster.more(MORE);
       const key = `k${round}`;
       const entries = Array.from({ length: 14 }, (_, i) => `${key}-${i}`);
       await Promise.all(entries.map((entry, i) =>

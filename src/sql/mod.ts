@@ -4,7 +4,15 @@
  *
  * @module
  */
-export { type OutboxBacklog, SqlStore, sqlStore, type SqlStoreOptions, type StoreHandler } from "./store.ts";
+export {
+  type OutboxBacklog,
+  type RefusedRow,
+  SqlStore,
+  sqlStore,
+  type SqlStoreOptions,
+  type StoreHandler,
+} from "./store.ts";
+export type { RecordedKind } from "./relay_plan.ts";
 export type { Effect } from "./effects.ts";
 export { type Out, type RecordArgs, type RecordOptions, type RecordStartOptions } from "./out.ts";
 export type { SqlDatabase, SqlRow } from "./database.ts";

@@ -32,6 +32,7 @@ import { isMissingTable, isOutage } from "./failures.ts";
 import { Out, type OutParent, SPENT } from "./out.ts";
 import { Projection } from "./projection.ts";
 import { Relay } from "./relay.ts";
+import type { RecordedKind } from "./relay_plan.ts";
 import { relayTable } from "./relay_table.ts";
 import { type TableNames, tableNames, TABLES_VERSION, tableStatements } from "./tables.ts";
 import { Transactions } from "./transactions.ts";
@@ -74,6 +75,32 @@ export interface OutboxBacklog {
   readonly oldest: number;
   /** Number of rows that can never be published, and were set aside: their column `refused` says why. */
   readonly refused: number;
+}
+
+/** A row of an outbox that the log can never take, and that was set aside: an operator mends, publishes or deletes it. */
+export interface RefusedRow {
+  /** Number of the row in the table. */
+  readonly n: string;
+  /** What it is: an event, a queued command, or the start or signal of a run. */
+  readonly kind: RecordedKind;
+  /** Name of the contract or workflow. */
+  readonly contract: string;
+  /** Key of the message, or id of the run; `undefined`: none. */
+  readonly key: string | undefined;
+  readonly id: string;
+  /** What was recorded, as JSON: `[payload, key, id]` of an event or command, the payload of a start or signal. */
+  readonly body: string;
+  /** Time at which it was recorded, in ms since 1970. */
+  readonly at: number;
+  /** Code and message of the refusal. */
+  readonly why: string;
+  /**
+   * Has it published, as it stands in the table now; later rows of its key may have been published before. False: it
+   * was no longer set aside.
+   */
+  retry(): Promise<boolean>;
+  /** Deletes it, so that it is never published. False: it was no longer set aside. */
+  discard(): Promise<boolean>;
 }
 
 /** A handler of a message, with the transaction of its effect. */
@@ -252,6 +279,46 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       [],
     );
     return { rows: Number(row.rows), oldest: Math.max(0, Number(row.oldest ?? 0)), refused: Number(row.refused) };
+  }
+
+  /** The rows that were set aside, the oldest first, each with what an operator can do about it. */
+  async *refused(): AsyncIterableIterator<RefusedRow> {
+    const { outbox } = this.#names;
+    const [number, time, next, limit] = this.#db.dialect === "postgres"
+      ? ["n::text", "(extract(epoch FROM at) * 1000)::text", "$1::text::bigint", "$2::text::int"]
+      : ["CAST(n AS TEXT)", "at", "CAST(?1 AS INTEGER)", "CAST(?2 AS INTEGER)"];
+    for (let after = "0";;) {
+      const rows = await this.#db.run(
+        undefined,
+        `SELECT ${number} AS number, kind, contract, key, id, body, ${time} AS time, refused FROM ${outbox} ` +
+          `WHERE refused IS NOT NULL AND n > ${next} ORDER BY ${outbox}.n LIMIT ${limit}`,
+        [after, String(REFUSED_AT_ONCE)],
+      );
+      for (const { number, kind, contract, key, id, body, time, refused } of rows) {
+        const n = after = number as string;
+        yield {
+          // the columns have these types
+          ...{ n, kind, contract, id, body } as Pick<RefusedRow, "n" | "kind" | "contract" | "id" | "body">,
+          key: key as string | null ?? undefined,
+          at: Math.floor(Number(time)),
+          why: refused as string,
+          retry: async () => {
+            const isChanged = await this.#changeRefused(`UPDATE ${outbox} SET refused = NULL`, n);
+            this.wake();
+            return isChanged;
+          },
+          discard: () => this.#changeRefused(`DELETE FROM ${outbox}`, n),
+        };
+      }
+      if (rows.length < REFUSED_AT_ONCE) return;
+    }
+  }
+
+  /** Changes a row that is set aside; false: it no longer is. */
+  async #changeRefused(statement: string, n: string): Promise<boolean> {
+    const number = this.#db.dialect === "postgres" ? "$1::text::bigint" : "CAST(?1 AS INTEGER)";
+    const text = `${statement} WHERE n = ${number} AND refused IS NOT NULL RETURNING 1 AS changed`;
+    return (await this.#db.run(undefined, text, [n])).length > 0;
   }
 
   /**
@@ -500,6 +567,8 @@ const WOKEN = event<string>("catga-sql-woken");
 const OPTIONS = new Set(["schema", "name", "order", "timeout", "keep", "poll"]);
 const PROJECT_OPTIONS = new Set(["max"]);
 const DAY = 86_400_000;
+/** Number of rows that are set aside which are read at once. */
+const REFUSED_AT_ONCE = 100;
 /** How long a node still counts as the one that relays when it has died, in ms. */
 const LEAD = 3_000;
 /** Time for which commits are collected into one message that wakes the relay, in ms. */

@@ -314,6 +314,31 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       assert(`${refused}`.startsWith("ID_REUSED"), `${refused}`);
     });
 
+    it("lists the rows that were set aside; one is mended and published, the others are discarded", async () => {
+      const { store, run, names, start } = await newStore();
+      const got: number[] = [];
+      await using _app = await start(Booked.on(({ n }) => void got.push(n)));
+      const publish = (n: number, id: string) =>
+        store.transaction((_, out) => void out.publish(Booked, { room: "7", n }, { id }));
+      const REFUSED = 130; // more than are read at once
+      await publish(0, "same");
+      for (let n = 1; n <= REFUSED; n++) await publish(n, "same");
+      await eventually("all to be set aside", async () => (await store.backlog()).refused === REFUSED);
+      const rows = await Array.fromAsync(store.refused());
+      const bodies = Array.from({ length: REFUSED }, (_, i) => `[{"room":"7","n":${i + 1}},"7","same"]`);
+      assertEquals(rows.map(({ body }) => body), bodies);
+      const [row] = rows;
+      assertEquals([row.kind, row.contract, row.key, row.id], ["event", "Booked", "7", "same"]);
+      assert(row.why.startsWith("ID_REUSED: "), row.why);
+      assert(Math.abs(Date.now() - row.at) < 3_600_000, `${row.at}`);
+      await run(`UPDATE ${names("outbox")} SET id = 'other' WHERE n = ${row.n}`);
+      assertEquals([await row.retry(), await row.retry()], [true, false]);
+      await eventually("the mended one", () => got.includes(1));
+      for (const other of rows.slice(1)) assertEquals([await other.discard(), await other.discard()], [true, false]);
+      assertEquals([await Array.fromAsync(store.refused()), (await store.backlog()).refused], [[], 0]);
+      assertEquals(got, [0, 1]);
+    });
+
     it("passes correlation, causation and carried headers on to what a handler collects", async () => {
       const { store, start } = await newStore();
       const seen: Record<string, unknown>[] = [];

@@ -77,18 +77,18 @@ export interface OutboxBacklog {
   readonly refused: number;
 }
 
-/** A row of an outbox that the log can never take, and that was set aside: an operator mends, publishes or deletes it. */
+/** A row of an outbox that the log can never take, and that was set aside: an operator mends or deletes it. */
 export interface RefusedRow {
   /** Number of the row in the table. */
   readonly n: string;
-  /** What it is: an event, a queued command, or the start or signal of a run. */
+  /** An event, a queued command, or the start or signal of a run. */
   readonly kind: RecordedKind;
   /** Name of the contract or workflow. */
   readonly contract: string;
   /** Key of the message, or id of the run; `undefined`: none. */
   readonly key: string | undefined;
   readonly id: string;
-  /** What was recorded, as JSON: `[payload, key, id]` of an event or command, the payload of a start or signal. */
+  /** Recorded text: the JSON of `[payload, key, id]` of an event or command, of the payload of a start or signal. */
   readonly body: string;
   /** Time at which it was recorded, in ms since 1970. */
   readonly at: number;

@@ -125,6 +125,31 @@ describe("AlarmBoard", () => {
     assertEquals(raised({ open: 4 }), ["No running program has the subscription shop/mails. Up to 4 messages wait."]);
   });
 
+  it("a subscription that an operator has paused is one alarm, with its reason, and does not fall behind", () => {
+    const board = new AlarmBoard();
+    const info = {
+      service: "shop",
+      name: "mails",
+      contracts: [],
+      position: 1,
+      retrying: 1,
+      dead: 0,
+      open: 2,
+      oldest: 0,
+    };
+    const paused = { since: 7, reason: "the bank\nis closed" };
+    for (let n = 0; n < 9; n++) {
+      const known = { ...info, lag: 100 * n, leader: "a", abandoned: false, requested: false, paused };
+      board.subscriptions(10_000 * n, [known], []);
+    }
+    const [{ kind, message, since, count }, ...others] = board.view(90_000);
+    assertEquals([others, kind, since, count], [[], "paused", 7, 803]);
+    assertEquals(
+      message,
+      "An operator has paused shop/mails: the bank\\u{a}is closed. Up to 803 messages wait.",
+    );
+  });
+
   it("a message expires when its own time is over, however old it is (after 7 days, those that stay for good, too)", () => {
     const board = new AlarmBoard();
     const kinds = (ends?: number) => {

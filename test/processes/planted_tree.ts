@@ -53,6 +53,7 @@ interface Change {
  *   `flow-given-up`: the time because of which a wait is given up goes before a signal; `flow-take`: a wait takes a
  *   signal before the handler has given it up again; `flow-oldest`: a wait for several signals prefers the first one.
  *   `flow-shown`: a replay shows again what it has shown; `flow-last-view`: a run ends without its last view;
+ *   `flow-late-view`: a step shows something after its end;
  *   `flow-view-at`: a signal names a message that has no view.
  *   `flow-progress`: what a step has reported before its attempt failed is lost.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
@@ -376,6 +377,11 @@ const PLANTS = {
     file: "src/flow/execution/drive_recorder.ts",
     from: " || (began === undefined && after <= this.#shownBefore)) return;",
     to: ") return;",
+  }],
+  "flow-late-view": [{
+    file: "src/flow/execution/attempted_step.ts",
+    from: "      if (!state.over) attempt.reports = undefined;",
+    to: "     ",
   }],
   "flow-last-view": [{
     file: "src/flow/execution/drive_recorder.ts",

@@ -92,6 +92,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["flow-oldest", /takes signal .* before/, 17],
       ["flow-shown", /shows \d+ behind/],
       ["flow-last-view", /ends, and shows/],
+      ["flow-late-view", /shows .*, which has ended/],
       ["flow-view-at", /says that its view is in/],
       ["flow-progress", /forgets how far/],
       ["flow-begun", /was done and is not undone/, 197],

@@ -1627,9 +1627,10 @@ class SimulatedRun {
     const progress = ((step.last as number | undefined) ?? 0) + 1;
     if (simulation.showing) step.progress(progress);
     // each attempt that is over still shows something, as the function of a step may
-    this.#late?.();
+    const late = this.#late;
     this.#late = () => simulation.stepsShow && step.show({ step: name } as never);
     this.#late();
+    late?.();
     const attempt = (this.#attempts.get(name) ?? 0) + 1;
     this.#attempts.set(name, attempt);
     const threw = () => {

@@ -858,6 +858,7 @@ export class Ledger {
    * fill a batch wait for the limits.
    */
   #changeLimits(category: Category): void {
+    this.#lastRead = undefined; // its keys are those of the old limits
     this.#leaveLimits();
     for (const item of this.#all()) {
       if (item.category !== category) continue;
@@ -874,7 +875,6 @@ export class Ledger {
     for (const item of this.filling.get(category) ?? []) this.#push(item);
     this.filling.delete(category);
     this.#changedLimits.set(category, category.limits);
-    this.#lastRead = undefined;
     if (category.fair !== undefined) this.passed.renamed();
   }
 

@@ -101,6 +101,10 @@ describe("simulation of a subscription", () => {
     played(50_623);
   });
 
+  it("counts what was read last under its keys in the present limits, when the leader's version changes them", () => {
+    played(FAIR + 453);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

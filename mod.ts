@@ -131,6 +131,8 @@ export type {
   Askable,
   Asked,
   AskOptions,
+  Callback,
+  CallbackOptions,
   Decided,
   FlowSendOptions,
   MapOptions,

@@ -22,6 +22,8 @@ export type ErrorCode =
   | "NO_RUN"
   | "NOT_ENDED"
   | "NOT_ANSWERED"
+  | "NO_CALLBACK"
+  | "CALLBACK_ENDED"
   | "DEADLOCK"
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
@@ -56,6 +58,8 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   NO_RUN: true,
   NOT_ENDED: true,
   NOT_ANSWERED: true,
+  NO_CALLBACK: true,
+  CALLBACK_ENDED: true,
   DEADLOCK: true,
   LOCK_TIMEOUT: true,
   LOCK_LOST: true,
@@ -180,6 +184,8 @@ const STATUS: Record<ErrorCode | "RATE_LIMITED", number> = {
   LOCK_TIMEOUT: 409,
   NO_RUN: 404,
   NOT_ANSWERED: 409,
+  NO_CALLBACK: 404,
+  CALLBACK_ENDED: 410,
   FORGOTTEN: 410,
   TOO_LARGE: 413,
   RATE_LIMITED: 429, // the behavior `rateLimit()` sets this code

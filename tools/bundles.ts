@@ -234,6 +234,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/contract/schemas/compatibility_libraries": 5,
   "src/log/publishing/publishing_faults": 5,
   "src/flow/declared_nats": 5,
+  "src/flow/callbacks": 6,
   "src/flow/questions": 14,
   "src/flow/questions_nats": 10,
   "src/flow/lives": 8,

@@ -229,6 +229,7 @@ export interface RunSender {
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>>;
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>>;
   ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>>;
+  complete(token: string, value?: unknown): Promise<Result<void, never>>;
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
 

@@ -363,6 +363,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return called(this).#host.ask(question, run, args[0], args[1]) as Promise<Result<Out, F>>;
   }
 
+  complete(token: string, value?: unknown): Unanswered {
+    return called(this).#host.complete(token, value);
+  }
+
   cancel(contract: WorkflowContract<never, unknown>, run: string, reason: string): Unanswered {
     return called(this).#host.cancel(contract, run, reason);
   }

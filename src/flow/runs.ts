@@ -34,6 +34,7 @@ import type { GivenAnswer, RefusedRunFate, SupersededStep } from "./execution/dr
 import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
 import type { Journal } from "./stored/journal.ts";
 import type { Parent, RecordedError } from "./stored/journal_entry.ts";
+import { completeCallback } from "./calls/callbacks.ts";
 import { Questions } from "./calls/questions.ts";
 import { ResultCalls } from "./calls/result_calls.ts";
 import { Results } from "./calls/results.ts";
@@ -170,6 +171,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
 
   ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>> {
     return this.#questions.ask(question, run, payload, options);
+  }
+
+  complete(token: string, value?: unknown): Promise<Result<void, never>> {
+    return completeCallback(this.#node, this.#notices, token, value);
   }
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {

@@ -4,7 +4,18 @@
  * without a JSON Schema is described as any JSON.
  */
 import type { AnyContract } from "../contract/declaration/contract.ts";
-import { checkKnown, checkString, disown, isPlain, isRecord, isThenable, isToken, show } from "../data/checks.ts";
+import { CALLBACK_PATH } from "../contract/calls/flow.ts";
+import {
+  checkBoolean,
+  checkKnown,
+  checkString,
+  disown,
+  isPlain,
+  isRecord,
+  isThenable,
+  isToken,
+  show,
+} from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
 import { failureStatus, titleOf } from "./respond.ts";
 import { type Json, SchemaComponents } from "./schema_components.ts";
@@ -24,6 +35,8 @@ export interface DescriptionInfo {
   readonly version: string;
   /** Path before the names of the entries, as in the options of the handler. Default: `""`. */
   readonly base?: string | undefined;
+  /** True: the description has the paths of callbacks, as the option of the handler. Default: false. */
+  readonly callbacks?: boolean | undefined;
   /**
    * Schemes by which callers say who they are, one of which is enough, by names of your own, such as
    * `{ session: { type: "apiKey", in: "cookie", name: "session" } }`. Default: none.
@@ -37,6 +50,7 @@ export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Js
   const schemas = new SchemaComponents({ Problem: PROBLEM, Run: RUN });
   const paths: Json = {};
   for (const route of routes) Object.assign(paths, pathsOf(`${base}/${route.name}`, route, schemas));
+  if (info.callbacks) Object.assign(paths, callbackPaths(base));
   const isOpen = Object.keys(security).length === 0;
   return {
     openapi: "3.1.0",
@@ -204,6 +218,28 @@ function pathsOf(path: string, route: EdgeRoute, schemas: SchemaComponents): Jso
   return paths;
 }
 
+/** Returns the paths by which callbacks of runs are completed: the token is the caller's right. */
+function callbackPaths(base: string): Json {
+  const token = { name: "token", in: "path", required: true, schema: { type: "string" } };
+  const of = (operationId: string, summary: string, schema: Json) => ({
+    post: {
+      ...{ operationId, summary, parameters: [token], security: [] },
+      requestBody: { required: false, content: { "application/json": { schema } } },
+      responses: {
+        204: { description: "Stored, now or by an earlier request with an equal body" },
+        ...problems([...OF_BODIES, "NO_CALLBACK", "CALLBACK_ENDED"], undefined),
+      },
+    },
+  });
+  const failure = { type: "object", required: ["code"], properties: { code: STRING, message: STRING } };
+  return {
+    [`${base}${CALLBACK_PATH}{token}`]: of("complete_callback", "complete a callback with a value", {}),
+    [`${base}${CALLBACK_PATH}{token}/fail`]: of("fail_callback", "complete a callback with a failure", failure),
+  };
+}
+
+const STRING: Json = { type: "string" };
+
 /** Returns the responses of a call that succeeds. */
 function valueResponses(output: unknown, name: string, schemas: SchemaComponents): Json {
   return {
@@ -299,6 +335,7 @@ function checkedInfo(
   checkString(`${method}: title`, title);
   checkString(`${method}: version`, version);
   checkString(`${method}: base`, base);
+  checkBoolean(`${method}: callbacks`, info.callbacks ?? false);
   if (!isPlain(security)) {
     throw new TypeError(`${method}: security must be an object of schemes by name; got ${show(security)}`);
   }
@@ -326,7 +363,7 @@ const OWN_STATUS: Readonly<Record<string, number>> = {
   UNSUPPORTED_MEDIA_TYPE: 415,
   RATE_LIMITED: 429,
 };
-const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base", "security"]);
+const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base", "callbacks", "security"]);
 const RETRY_AFTER = { description: "Seconds after which another try may help.", schema: { type: "integer" } };
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",

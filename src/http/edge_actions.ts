@@ -3,7 +3,7 @@ import type { AnyContract, Contract } from "../contract/declaration/contract.ts"
 import type { EventFollower, FollowedEvent } from "../contract/calls/durable_messages.ts";
 import type { Question, RunInfo, Signal, ViewChange, WorkflowContract } from "../contract/calls/flow.ts";
 import { isAnswer } from "../contract/calls/given_answers.ts";
-import type { Failure, Result } from "../contract/calls/result.ts";
+import { fail, type Failure, type Result } from "../contract/calls/result.ts";
 import type { Catga } from "../contract/nodes/running_node.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { MAX_ID } from "../contract/calls/send_options.ts";
@@ -19,7 +19,7 @@ import { failureStatus, problem } from "./respond.ts";
 import type { EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { deny, invalidRequest } from "./refusal.ts";
-import { type BodyReader, inputOf, VALUES } from "./request_input.ts";
+import { type BodyReader, inputOf, VALUES, wantsValues } from "./request_input.ts";
 import { queryOf } from "./request_url.ts";
 import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
 import { inputAfter, placeOf, type StreamPlace } from "./stream_place.ts";
@@ -318,12 +318,27 @@ export class EdgeActions {
     return answer({ ok: false, error: new CatgaError("NOT_ENDED", advice) }, { values, failures });
   }
 
+  /** Completes the callback with this token: with the request's body, or with the failure that it names. */
+  async complete(request: Request, token: string, isFailed: boolean): Promise<Response> {
+    const input = await this.#bodies.input(request);
+    const result = await this.#app.complete(token, isFailed ? failureIn(input) : input);
+    return answer(result, { values: wantsValues(request), failures: {} });
+  }
+
   async #cancel(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, run = "", request } = called;
     const reason = queryOf(request).get("reason") || "cancelled by its caller";
     const cancelled = await this.#app.cancel(contract as WorkflowContract<never, unknown>, run, reason.slice(0, 1_000));
     return answer(cancelled, { values, failures, status: 202 });
   }
+}
+
+/** Makes the failure that a caller completes a callback with. Throws a refusal if the body names none. */
+function failureIn(body: unknown): Failure {
+  const { code, message = "" } = isRecord(body) ? body : {};
+  const isCode = typeof code === "string" && code !== "" && code.length <= MAX_CODE;
+  if (isCode && typeof message === "string") return fail(code, message.slice(0, MAX_MESSAGE));
+  throw invalidRequest(`the body must be { "code": "…", "message": "…" }, a code of at most ${MAX_CODE} characters`);
 }
 
 /** Parses the place from which a client wants to follow events. Throws a refusal if it is invalid. */
@@ -405,3 +420,6 @@ const VARY = "accept, authorization, cookie";
  * fit into a message id of 256 characters.
  */
 const MAX_KEY = 128;
+/** Maximum lengths of the code and message of a failure with which a caller completes a callback, in characters. */
+const MAX_CODE = 128;
+const MAX_MESSAGE = 1_000;

@@ -5,6 +5,7 @@
  */
 import type { Catga } from "../contract/nodes/running_node.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { CALLBACK_PATH } from "../contract/calls/flow.ts";
 import { CALLER_HEADER } from "../contract/calls/send_options.ts";
 import { usedContracts } from "../contract/nodes/used_contracts.ts";
 import { logThrown } from "../data/cause_text.ts";
@@ -25,7 +26,7 @@ import {
 import { actionOf, type EdgeAction, EdgePaths, type RouteMatch } from "./edge_paths.ts";
 import type { EdgeCall, EdgeRoute } from "./edge_types.ts";
 import { KEEP_ALIVE } from "./events.ts";
-import { EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
+import { deny, EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
 import { BodyReader, refusedMediaType, wantsValues } from "./request_input.ts";
 import { hostOf, pathOf, queryOf } from "./request_url.ts";
 import { titleOf } from "./respond.ts";
@@ -37,6 +38,9 @@ export function edgeHandler<Given>(
   options: EdgeHandlerOptions<Given>,
 ): (request: Request) => Promise<Response> {
   checkHandlerOptions(app, options);
+  if (options.callbacks && routes.has("callbacks")) {
+    throw new TypeError('handler: with callbacks, no entry of the edge may have the name "callbacks"');
+  }
   const handler = new EdgeHandler(app, routes, options);
   const used = usedContracts(app);
   for (const { contract } of routes.values()) {
@@ -57,6 +61,8 @@ class EdgeHandler<Given> {
   /** Returns the present limit of each caller; `undefined`: the edge has none. */
   readonly #limit: (() => TokenLimit) | undefined;
   readonly #clock: Catga["clock"];
+  /** Path before the tokens of callbacks; `undefined`: the edge has none. */
+  readonly #callbacks: string | undefined;
 
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
     const { base = "", origins = [], limit } = options;
@@ -69,6 +75,7 @@ class EdgeHandler<Given> {
     this.#actions = new EdgeActions(app, { bodies: this.#bodies, maxWait, keepAlive, parameters });
     this.#limit = limit && limitOf(app, limit);
     this.#clock = app.clock;
+    this.#callbacks = options.callbacks ? `${base}${CALLBACK_PATH}` : undefined;
   }
 
   async handle(request: Request): Promise<Response> {
@@ -116,7 +123,11 @@ class EdgeHandler<Given> {
 
   #call(request: Request): MaybePromise<Response> {
     const method = request.method === "HEAD" ? "GET" : request.method;
-    const place = this.#paths.match(method, pathOf(request.url));
+    const path = pathOf(request.url);
+    if (this.#callbacks !== undefined && path.startsWith(this.#callbacks)) {
+      return this.#complete(method, request, path.slice(this.#callbacks.length));
+    }
+    const place = this.#paths.match(method, path);
     const action = watchOf(request, actionOf(method, place));
     this.#checkOrigin(method, request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
@@ -130,6 +141,18 @@ class EdgeHandler<Given> {
     return isThenable(given)
       ? Promise.resolve(given).then((caller) => this.#admit(request, place, action, caller))
       : this.#admit(request, place, action, given);
+  }
+
+  /** Completes a callback. Whoever has its token may, so neither `authorize` nor the origin is asked. */
+  #complete(method: string, request: Request, path: string): Promise<Response> {
+    const { token = "", verb } = /^(?<token>[^/]+)(?<verb>\/fail)?$/.exec(path)?.groups ?? {};
+    if (token === "") throw deny(404);
+    if (method !== "POST") {
+      throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", "the method must be POST", { allow: "POST" });
+    }
+    const media = refusedMediaType(request);
+    if (media !== undefined) throw media;
+    return this.#actions.complete(request, token, verb !== undefined);
   }
 
   #admit(request: Request, place: RouteMatch, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {

@@ -47,6 +47,12 @@ export interface EdgeHandlerOptions<Given = unknown> {
    * another parameter than these and its route's own gets status 400. Default: none.
    */
   parameters?: readonly string[] | undefined;
+  /**
+   * True: `POST <base>/callbacks/<token>` completes the callback of a run (`flow.callback`) with its body, and
+   * `POST <base>/callbacks/<token>/fail` with the failure `{ code, message }`. The token is the caller's right:
+   * `authorize` is not asked, and `limit` does not count. No entry may then be named `callbacks`. Default: false.
+   */
+  callbacks?: boolean | undefined;
   /** Maximum size of a request's body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
   maxBody?: number | undefined;
   /** Time within which a request's body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
@@ -106,6 +112,7 @@ export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptio
     );
   }
   checkBoolean("handler: credentials", credentials);
+  checkBoolean("handler: callbacks", options.callbacks ?? false);
   const { parameters = [] } = options;
   if (!isStringArray(parameters)) {
     throw new TypeError(`handler: parameters must be an array of names, like ["token"]; got ${show(parameters)}`);
@@ -145,6 +152,7 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "origins",
   "credentials",
   "parameters",
+  "callbacks",
   "maxBody",
   "bodyTimeout",
   "maxWait",

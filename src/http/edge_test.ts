@@ -1208,3 +1208,84 @@ describe("the key of an entry", () => {
     assertThrows(() => edge({ trip: [Trip, { key }] }), TypeError, "key");
   });
 });
+
+describe("callbacks of an edge", () => {
+  const Order = workflow<void, unknown>("Order");
+  const callbacks = edge({ order: Order });
+
+  async function begin(options: Partial<EdgeHandlerOptions<undefined>> = {}) {
+    const given = Promise.withResolvers<readonly [string, string]>();
+    const order = Order.handle(async (flow) => {
+      const [paid, sent] = [flow.callback("paid"), flow.callback("sent")];
+      await flow.step("tell", () => given.resolve([paid.url, sent.url]));
+      return [(await paid.result).value, (await sent.result).error?.code];
+    });
+    const app = await catga({ logger: QUIET, handlers: order });
+    const handle = callbacks.handler(app, { base: "/api", callbacks: true, authorize: () => deny(401), ...options });
+    const run = unwrap(await app.start(Order));
+    const post = (path: string, body?: unknown, method = "POST", type = "application/json") => {
+      const given = body === undefined || method === "GET" ? {} : { body: JSON.stringify(body) };
+      const headers = { "content-type": type, cookie: "a=b", origin: "https://pay.example" };
+      return handle(new Request(`http://shop.example/api${path}`, { method, headers, ...given }));
+    };
+    return { app, run, urls: await given.promise, post, [Symbol.asyncDispose]: () => app.drain() };
+  }
+
+  it("are completed by whoever has the token, which nobody else needs to allow; a repeated request is 204 again", async () => {
+    await using shop = await begin();
+    const { post, urls: [paid, sent] } = shop;
+    assertEquals((await post(paid, { cents: 7 })).status, 204);
+    assertEquals((await post(paid, { cents: 7 })).status, 204);
+    const used = await post(paid, { cents: 8 });
+    assertEquals([used.status, (await used.json()).code], [410, "CALLBACK_ENDED"]);
+    assertEquals((await post(`${sent}/fail`, { code: "LOST", message: "on its way" })).status, 204);
+    assertEquals(unwrap(await shop.app.result(Order, shop.run, { timeout: 60_000 })), [{ cents: 7 }, "LOST"]);
+  });
+
+  it("a wrong token is 404 with the same text, other methods, bodies and types are refused, and entries go on", async () => {
+    await using shop = await begin();
+    const { post, urls: [paid, sent] } = shop;
+    const texts = new Set<string>();
+    for (const wrong of ["/callbacks/x", `${paid}x`, `${paid.split(".")[0]}.${sent.split(".")[1]}`, "/callbacks/%zz"]) {
+      const { status, text } = await post(wrong, 1).then(async (answer) => ({
+        status: answer.status,
+        text: await answer.text(),
+      }));
+      assertEquals(status, 404);
+      texts.add(text);
+    }
+    assertEquals([...texts].map((text) => JSON.parse(text).code), ["NO_CALLBACK"]);
+    const statuses = [
+      (await post(`${paid}/fail`, { message: "no code" })).status,
+      (await post(`${paid}/fail`, "LOST")).status,
+      (await post(paid, undefined, "GET")).status,
+      (await post(paid, 1, "POST", "text/plain")).status,
+      (await post(`${paid}/else`, 1)).status,
+      (await post("/callbacks/", 1)).status,
+      (await post("/order")).status, // `authorize` refuses it
+    ];
+    assertEquals(statuses, [400, 400, 405, 415, 404, 404, 403]);
+    assertEquals((await post(paid, 1)).status, 204);
+  });
+
+  it("are not there without the option, and take the name callbacks from an entry", async () => {
+    await using shop = await begin({ callbacks: false, authorize: () => undefined });
+    assertEquals((await shop.post(shop.urls[0], 1)).status, 404);
+    const named = edge({ callbacks: Order });
+    const options = { authorize: () => undefined };
+    assertEquals(typeof named.handler(shop.app, options), "function");
+    const thrown = assertThrows(() => named.handler(shop.app, { ...options, callbacks: true }), TypeError);
+    assertStringIncludes(thrown.message, "callbacks");
+    assertThrows(() => named.handler(shop.app, { ...options, callbacks: 1 as never }), TypeError, "callbacks");
+  });
+
+  it("the description has their paths, if it is asked for them", () => {
+    const info = { title: "Shop", version: "1", base: "/api" };
+    const paths = (more: object) => Object.keys(callbacks.openapi({ ...info, ...more }).paths as object);
+    assertEquals(paths({}).filter((path) => path.includes("callback")), []);
+    assertEquals(paths({ callbacks: true }).filter((path) => path.includes("callback")), [
+      "/api/callbacks/{token}",
+      "/api/callbacks/{token}/fail",
+    ]);
+  });
+});

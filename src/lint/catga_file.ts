@@ -297,7 +297,16 @@ export function methodCall(
 
 const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
 /** Further methods of apps and contexts that have effects and return a promise. */
-const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "ask", "cancel", "result", "unschedule"]);
+const AWAITED: ReadonlySet<string> = new Set([
+  "enqueue",
+  "start",
+  "tell",
+  "ask",
+  "complete",
+  "cancel",
+  "result",
+  "unschedule",
+]);
 /** Methods of an app's or context's members (`clock`, `cache`) that have effects and return a promise. */
 const AWAITED_OF_PARTS: ReadonlySet<string> = new Set(["clock.sleep", "cache.set", "cache.delete", "cache.getOrSet"]);
 /** Methods that give an `out` to a function: of a store, and `flow.transaction`. */

@@ -6,7 +6,7 @@ import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 import { isFunction } from "./scopes.ts";
 
 /**
- * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell`, `ask` or `cancel` that is awaited and whose result is not
+ * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell`, `ask`, `complete` or `cancel` that is awaited and whose result is not
  * used, also several in `Promise.all`. These methods do not throw for failures in operation, so that the failure is
  * lost. `void` before `await` shows that this is intended. Also reports a `fail` that is a statement: it ends nothing,
  * and the handler succeeds.
@@ -49,7 +49,7 @@ function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.C
 }
 
 /** Further methods whose result may be a failure. */
-const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "ask", "cancel"]);
+const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "ask", "complete", "cancel"]);
 
 function isPromiseAll({ scopes }: CatgaFile, call: Deno.lint.CallExpression): boolean {
   const { object, method = "" } = methodCall(call) ?? {};

@@ -118,7 +118,7 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Public methods, besides `send`, that a program may take out of the app: `const { publish } = app`. */
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
-  ...["start", "result", "tell", "ask", "cancel", "runs", "view", "watch"],
+  ...["start", "result", "tell", "ask", "complete", "cancel", "runs", "view", "watch"],
   ...["follow", "subscriptions", "deadLetters", "rewind", "pause", "resume"],
   ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
@@ -577,6 +577,10 @@ export class App implements NodeHost, DrainableNode {
 
   ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>> {
     return this.#withRuns((runs) => runs.ask(question, run, payload, options));
+  }
+
+  complete(token: string, value?: unknown): Promise<Result<void, never>> {
+    return this.#withRuns((runs) => runs.complete(token, value));
   }
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {

@@ -51,7 +51,7 @@ export function survivingApp(present: () => MortalProcess | undefined, clock: Cl
 
 /** Methods that resolve with a `Result`. */
 const WITH_RESULT: ReadonlySet<string> = new Set([
-  ...["send", "publish", "enqueue", "start", "result", "tell", "ask", "cancel", "unschedule"],
+  ...["send", "publish", "enqueue", "start", "result", "tell", "ask", "complete", "cancel", "unschedule"],
 ]);
 /** Interval between looks whether a process runs, in ms. */
 const STEP = 5;

@@ -70,6 +70,10 @@ interface Change {
  *   when it decided to, not what was stored until then; `lives-ids`, `lives-answers`, `lives-asked`: it forgets the ids
  *   of signals, the answers, the ids of questions; `lives-step-id`: its steps have the ids of its first life;
  *   `lives-called`: nobody is called for a new life; `lives-cancel`: it begins anew in spite of a cancel.
+ *   `callback-twice`: a callback that is completed can be completed; `callback-read`: it is looked at once, and not when
+ *   the completion is stored; `callback-foreign`: any code makes a token; `callback-late`: it can be completed when its
+ *   time is over; `callback-life`: so can that of an earlier life; `callback-secret`: each life has a secret of its own;
+ *   `callback-ended`: an end that came first is taken for a completion.
  *   `list-part`: of outcomes that are stored together, the first alone counts; `list-place`: what items give stands in
  *   the order in which they ended; `list-ahead`: an item that has to be undone begins before what led to it is stored.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
@@ -129,6 +133,49 @@ const PLANTS = {
     file: "src/flow/stored/journal.ts",
     from: "      this.#ids.set(`${ASKED}${key}`, until);\n",
     to: "",
+  }],
+  "callback-twice": [{
+    file: "src/flow/stored/journal.ts",
+    from: " && !this.completed.has(callbackKey(life, step));",
+    to: ";",
+  }, {
+    file: "src/flow/calls/callbacks.ts",
+    from: "  if (before !== undefined) return",
+    to: "  if (before?.outcome === outcomeText(outcome)) return",
+  }],
+  "callback-read": [{
+    file: "src/flow/calls/callbacks.ts",
+    from: "    const state = await read();\n",
+    to: '    const state = await Promise.resolve<CallbackState>("open");\n',
+  }],
+  "callback-foreign": [{
+    file: "src/flow/stored/callback_token.ts",
+    from: "  return timingSafeEqual(",
+    to: "  return code.length === 43 || timingSafeEqual(",
+  }],
+  "callback-late": [{
+    file: "src/flow/stored/journal.ts",
+    from: "life === this.life && !this.took.has(step) &&",
+    to: "life === this.life &&",
+  }],
+  "callback-life": [{
+    file: "src/flow/stored/journal.ts",
+    from: "return isGoingOn && life === this.life &&",
+    to: "return isGoingOn &&",
+  }],
+  "callback-secret": [{
+    file: "src/flow/stored/journal.ts",
+    from: "    this.secret = secret;\n",
+    to: "    this.secret = undefined;\n",
+  }],
+  "callback-ended": [{
+    file: "src/flow/calls/callbacks.ts",
+    from: "  open: failedWith(ENDED),",
+    to: "  open: { ok: true, value: undefined },",
+  }, {
+    file: "src/flow/stored/journal.ts",
+    from: "const isGoingOn = this.ended === undefined &&",
+    to: "const isGoingOn =",
   }],
   "lives-step-id": [{
     file: "src/flow/execution/step_attempt.ts",

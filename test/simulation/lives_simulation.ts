@@ -24,7 +24,9 @@ export interface SimulatedLives {
   readonly sums: Readonly<Record<Sum, number>>;
 }
 
-const SUMS = ["kills", "freezes", "lives", "told", "asked", "unanswered", "cancelled"] as const;
+const SUMS = [
+  ...["kills", "freezes", "lives", "told", "asked", "unanswered", "cancelled", "completed", "late"] as const,
+] as const;
 type Sum = (typeof SUMS)[number];
 
 interface State {
@@ -48,6 +50,15 @@ const Ask = Loop.question<string, Answer>("Ask");
 const Stop = Loop.signal("Stop");
 /** A run that nobody tells anything: it goes on by its lives alone. */
 const Pure = workflow<{ round: number; of: number }, number>("Pure", { keep: 600_000 });
+
+/** How the callbacks of the lives before ended. */
+interface Paid {
+  readonly round: number;
+  readonly ends: readonly string[];
+}
+/** A run of which each life makes a callback, and notes how it ended. */
+const Paying = workflow<Paid, readonly string[]>("Paying", { keep: 600_000 });
+const PAYMENTS = 4;
 
 const PER_LIFE = 3;
 const SIGNALS = 10;
@@ -75,6 +86,8 @@ class Lives {
   /** In these seeds the run is cancelled while it is told and asked. */
   readonly #cancels: boolean;
   readonly #seed: number;
+  /** By round of `Paying`: the tokens that its step gave away. */
+  readonly #tokens = new Map<number, Set<string>>();
   /** In these seeds what is handed over goes in parts, because the answers and signals are large. */
   readonly #padding: string;
   #isOver = false;
@@ -97,6 +110,15 @@ class Lives {
         await this.#step(flow, "pure", round);
         if (round % 3 === 0) await flow.sleep("some", 40);
         return round === of ? round : flow.again({ round: round + 1, of });
+      }),
+      Paying.handle(async (flow, { round, ends }) => {
+        const paid = flow.callback<string>("paid", { timeout: 200 + 400 * (round % 3) });
+        await flow.step("give away", () => {
+          this.#tokens.set(round, (this.#tokens.get(round) ?? new Set()).add(paid.token));
+        });
+        const { ok, value, error } = await paid.result;
+        const next = { round: round + 1, ends: [...ends, ok ? value : error.code] };
+        return round === PAYMENTS ? next.ends : flow.again(next);
       }),
     ];
     const cluster = await testCluster(["n1", "n2", "client"], {
@@ -195,6 +217,7 @@ class Lives {
     const run = await this.#insist(cluster, "start", () => app.start(Loop, FIRST, { id: "r" }));
     await this.#insist(cluster, "start", () => app.start(Pure, { round: 1, of: 12 }, { id: "p" }));
     if (run === undefined) return;
+    const paying = this.#pay(cluster, app);
     const answers = new Map<string, Set<string>>();
     const chaos = this.#chaos(cluster);
     if (this.#cancels) {
@@ -233,9 +256,74 @@ class Lives {
       await chaos;
       await this.#checkLoop(cluster, app, run, { told, sum, answers });
     }
+    await paying;
     const pure = await this.#result(cluster, () => app.result(Pure, "p", { timeout: 60_000 }));
     if (pure !== 12) this.#violation(`the run that nobody tells anything: ${pure}`);
     this.#checkRounds("pure", 12);
+  }
+
+  /** Two clients complete the callback of each life with values of their own; one of them tries what is no token. */
+  async #pay(cluster: TestCluster, app: Catga): Promise<void> {
+    const first = { round: 1, ends: [] };
+    if (await this.#insist(cluster, "start", () => app.start(Paying, first, { id: "pay" })) === undefined) return;
+    let ended = false;
+    const accepted = new Map<number, string[]>(Array.from({ length: PAYMENTS }, (_, i) => [i + 1, []]));
+    const isOfRun = (round: number, value: string) => accepted.get(round)!.push(value);
+    const pay = async (client: number) => {
+      for (let round = 1; round <= PAYMENTS; round++) {
+        while (!this.#tokens.has(round) && !ended) await cluster.advance(20);
+        const [token] = this.#tokens.get(round) ?? [];
+        if (token === undefined) return;
+        const value = `${client}.${round}`;
+        const since = cluster.clock.monotonic();
+        if (client === 1) await this.#forge(cluster, app, round, token);
+        const code = await this.#complete(cluster, app, token, value);
+        if (code === "ok") {
+          isOfRun(round, value);
+          // a repeated call, as of a client whose answer was lost
+          const again = this.#random() < 0.5 ? await this.#complete(cluster, app, token, value) : "ok";
+          if (again !== "ok" && cluster.clock.monotonic() - since < 100_000) this.#violation(`repeated: ${again}`);
+        } else if (code !== "CALLBACK_ENDED") this.#violation(`a callback: ${code}`);
+      }
+    };
+    const paid = Promise.all([pay(0), pay(1)]);
+    const ends = await this.#result(cluster, () => app.result(Paying, "pay", { timeout: 60_000 }));
+    ended = true;
+    await paid;
+    if (ends === undefined) return;
+    for (const [round, values] of accepted) {
+      const [end, given] = [ends[round - 1], values.join(" and ")];
+      if (end === "TIMEOUT") this.#sums.late++;
+      else this.#sums.completed++;
+      if (given !== (end === "TIMEOUT" ? "" : end)) {
+        this.#violation(`callback ${round} ended with ${end}, and its clients were told ok of ${given || "nothing"}`);
+      }
+      const tokens = this.#tokens.get(round)!;
+      if (tokens.size !== 1) this.#violation(`callback ${round} has ${tokens.size} tokens`);
+      const late = await this.#complete(cluster, app, [...tokens][0], "late");
+      if (late !== "CALLBACK_ENDED") this.#violation(`a callback that outlives its run: ${late}`);
+    }
+  }
+
+  /** Tries the code of the callback of an earlier life with the name of this one's. */
+  async #forge(cluster: TestCluster, app: Catga, round: number, token: string): Promise<void> {
+    const [other = `x.${"A".repeat(43)}`] = this.#tokens.get(round - 1) ?? [];
+    const forged = `${token.split(".")[0]}.${other.split(".")[1]}`;
+    const code = await this.#complete(cluster, app, forged, "forged");
+    if (code !== "NO_CALLBACK") this.#violation(`a token of another callback: ${code}`);
+    if (round === 1) return;
+    const late = await this.#complete(cluster, app, other, "of an earlier life");
+    if (late !== "CALLBACK_ENDED") this.#violation(`a token of an earlier life: ${late}`);
+  }
+
+  /** Completes a callback, until it is known whether. */
+  async #complete(cluster: TestCluster, app: Catga, token: string, value: string): Promise<string> {
+    for (let left = TRIES;; left--) {
+      const { ok, error } = await app.complete(token, value);
+      if (ok) return "ok";
+      if (left === 0 || !MAY_REPEAT.has(error.code)) return error.code;
+      await cluster.advance(5);
+    }
   }
 
   async #checkLoop(

@@ -10,7 +10,17 @@ const slow = { timeout: 600_000 };
 
 describe("simulation of runs that are asked questions and begin anew", () => {
   it("each signal is taken once, each id has one answer, no round is lost or done twice", slow, async () => {
-    const seen = { kills: 0, freezes: 0, lives: 0, told: 0, asked: 0, unanswered: 0, cancelled: 0 };
+    const seen = {
+      kills: 0,
+      freezes: 0,
+      lives: 0,
+      told: 0,
+      asked: 0,
+      unanswered: 0,
+      cancelled: 0,
+      completed: 0,
+      late: 0,
+    };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateLives(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/lives_simulation.ts ${seed}`);

@@ -130,6 +130,13 @@ const SIMULATIONS: readonly Simulation[] = [
       ["lives-step-id", /ids of the steps/],
       ["lives-called", /nobody tells anything|a result is/, 4],
       ["lives-cancel", /its cancel was ok/, 6],
+      ["callback-twice", /told ok of/],
+      ["callback-read", /told ok of/],
+      ["callback-foreign", /token of another callback/],
+      ["callback-late", /told ok of/],
+      ["callback-life", /token of an earlier life/],
+      ["callback-secret", /a callback: NO_CALLBACK|a token of an earlier life/],
+      ["callback-ended", /outlives its run/],
     ],
   },
   {

@@ -222,6 +222,36 @@ export interface MapOptions<T, Item> extends Omit<StepOptions<T>, "undo"> {
   undo?: ((value: T, item: Item) => MaybePromise<unknown>) | undefined;
 }
 
+/** Options of `flow.callback`. `T`: the type of the value that the handler gets. */
+export interface CallbackOptions<T> {
+  /**
+   * Checks and parses the value with which the callback is completed. A value that it refuses completes the callback,
+   * too: `result` then fails with `INVALID_MESSAGE`. Default: none, any value.
+   */
+  input?: Schema<never, T> | undefined;
+  /**
+   * Time at which the callback ends with `TIMEOUT` unless it is completed, or ms from now until then (0 to ten years).
+   * Default: no limit.
+   */
+  timeout?: number | Date | undefined;
+}
+
+/** A callback of a run, made by `flow.callback`: who has the token completes it, once. */
+export interface Callback<T> {
+  /** The right to complete the callback: a text that nobody can guess, of characters that URLs and headers take. */
+  readonly token: string;
+  /** Path of the callback on an edge with `callbacks`, without the edge's `base`: `/callbacks/<token>`. */
+  readonly url: string;
+  /**
+   * Resolves when the callback is completed, with its value or the failure that it was completed with; with `TIMEOUT`
+   * after the `timeout`; with `INVALID_MESSAGE` if `input` refuses the value.
+   */
+  readonly result: Promise<Result<T>>;
+}
+
+/** Begins the paths of callbacks on an edge. */
+export const CALLBACK_PATH = "/callbacks/";
+
 /** Options of `flow.wait`, which waits for a signal. */
 export interface WaitOptions {
   /**
@@ -366,6 +396,13 @@ export interface Flow<View = never, In = unknown> {
     signals: Signals,
     options: WaitOptions,
   ): Promise<TakenSignal<Signals> | NoSignal<Signals>>;
+  /**
+   * Makes a callback: something that is completed from outside, once, by whoever has its token: `app.complete`, or a
+   * `POST` to its `url` on an edge with `callbacks`. The call returns at once; give the token away in a step, and await
+   * `result`. The name is unique in the run, as a step's; each replay gives the same token. A callback ends with the
+   * run, and with `flow.again`. Throws a `TypeError` or `RangeError` for an invalid name or option.
+   */
+  callback<T = unknown>(name: string, options?: CallbackOptions<T>): Callback<T>;
   /**
    * Asks another run a question as a step, with the step's id as the question's id. Resolves with the run's answer, or
    * with a failure: its own, `NOT_ANSWERED`, `NO_RUN`. Waits as long as the run takes; a `timeout` limits one attempt.

@@ -336,6 +336,30 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, AskOptions>
   ): Promise<Result<Out, F>>;
   /**
+   * Completes a callback of a run (`flow.callback`) with a value, or with `fail(code, message)`. The result is ok when
+   * that is stored, and again if the call is repeated with an equal value. `CALLBACK_ENDED`: it was completed with
+   * another one, or its time, or its run, is over. `NO_CALLBACK`: no run has made this token, or that run was removed.
+   * Ends within the app's `timeout` and 1 s; after `OUTCOME_UNKNOWN` complete it again.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Order = workflow<void, number>("Order");
+   * const asked = Promise.withResolvers<string>();
+   * const order = Order.handle(async (flow) => {
+   *   const paid = flow.callback<{ cents: number }>("paid", { timeout: 3_600_000 });
+   *   await flow.step("ask for payment", () => asked.resolve(paid.token));
+   *   return unwrap(await paid.result).cents;
+   * });
+   * await using app = await catga({ handlers: order });
+   * const run = unwrap(await app.start(Order));
+   * unwrap(await app.complete(await asked.promise, { cents: 700 }));
+   * console.log(unwrap(await app.result(Order, run))); // 700
+   * ```
+   */
+  complete(token: string, value?: unknown): Promise<Result<void, never>>;
+  /**
    * Cancels a run, which ends with `CANCELLED`. The result is ok when the request is stored: running steps are then
    * aborted, and finished steps are undone. `NO_RUN`: the run was never started, or has ended. Ends within the app's
    * `timeout` and 1 s; after `OUTCOME_UNKNOWN` cancel it again.

@@ -316,13 +316,14 @@ function pendingOf(journal: Journal): RunInfo["pending"] {
     ...{ name, attempts: 0, since: new Date(one.since), error: undefined },
     next: "until" in one ? dateOf(one.until) : undefined,
   }));
+  const named = waiting.map((one) => waits.get(one.name)?.callback ? { ...one, name: `callback ${one.name}` } : one);
   const asked = unanswered.map(({ name, id, at }) => ({
     ...{ name: `question ${name} ${id}`, attempts: 0, since: new Date(at), next: undefined, error: undefined },
   }));
   const begun = [...progress].filter(([name]) => !failures.has(name)).map(([name, { since }]) => ({
     ...{ name, attempts: 0, since: new Date(since), next: undefined, error: undefined, ...progressOf(name) },
   }));
-  return [...failed, ...begun, ...waiting, ...asked];
+  return [...failed, ...begun, ...named, ...asked];
 }
 
 function dateOf(time: number | undefined): Date | undefined {
@@ -350,6 +351,7 @@ function valueIn(entry: JournalEntry): unknown {
     case "done":
     case "told":
     case "answered":
+    case "completed":
     case "ended":
       return entry.outcome.ok ? entry.outcome.value : entry.outcome.error;
     case "failed":

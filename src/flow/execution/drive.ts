@@ -27,6 +27,7 @@ import type {
   AgainOptions,
   AnyQuestion,
   AnyWaitable,
+  CallbackOptions,
   Flow,
   FlowSendOptions,
   Step,
@@ -257,6 +258,7 @@ export class Drive {
       sleep: (name, until) => this.#waits.sleep(name, until),
       wait: (signals: AnyWaitable | readonly AnyWaitable[], options: WaitOptions = {}) =>
         this.#waits.wait(signals, options),
+      callback: (name: string, options: CallbackOptions<unknown> = {}) => this.#waits.callback(name, options),
       ask: (question: AnyQuestion, run: string, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.ask(question, run, payload, options),
       stage: (name) => this.#show("stage", () => ({ t: "staged", stage: stageOf(name) })),

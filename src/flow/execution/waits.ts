@@ -3,18 +3,43 @@
  * beginning. The handler continues with a signal that a wait took before the entry about it is stored, so that what
  * follows from it is stored by the same append; no step begins before that.
  */
-import type { AnyWaitable, WaitOptions } from "../../contract/calls/flow.ts";
-import type { Schema } from "../../contract/schemas/schema.ts";
+import {
+  type AnyWaitable,
+  type Callback,
+  CALLBACK_PATH,
+  type CallbackOptions,
+  type WaitOptions,
+} from "../../contract/calls/flow.ts";
+import type { Failure, Result } from "../../contract/calls/result.ts";
+import { checkSchema, type Schema } from "../../contract/schemas/schema.ts";
 import { checkKnown, checkSignal, show } from "../../data/checks.ts";
-import type { DriveState, PendingCall } from "./drive_state.ts";
+import { CatgaError } from "../../error.ts";
+import { type DriveState, markMisuse, type PendingCall } from "./drive_state.ts";
+import { callbackToken, newSecret } from "../stored/callback_token.ts";
 import { nextSignal, signalKey, type Timed } from "../stored/journal.ts";
-import type { JournalEntry } from "../stored/journal_entry.ts";
+import type { JournalEntry, RecordedOutcome } from "../stored/journal_entry.ts";
+import { valueOf } from "../stored/recorded_value.ts";
 import { AskedQuestion } from "./asked_question.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { parsedInTime } from "./schema_in_time.ts";
 import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout", "signal"]);
+const CALLBACK_OPTIONS: ReadonlySet<string> = new Set<keyof CallbackOptions<unknown>>(["input", "timeout"]);
+
+/** A wait, and how its handler gets what it takes. */
+interface Awaited {
+  readonly name: string;
+  /** Keys of the signals that the wait takes ({@link signalKey}). */
+  readonly keys: readonly string[];
+  /** Names them to people. */
+  readonly signal: string;
+  readonly callback?: boolean;
+  readonly timeout: number | Date | undefined;
+  /** Lets the handler get the signal with this number, by `deliver`. */
+  give(n: number, deliver: (see: () => void) => void): void;
+  timedOut(): void;
+}
 
 /** The sleeps and waits of a run in one execution of it. */
 export class Waits {
@@ -50,6 +75,8 @@ export class Waits {
    */
   readonly #overdue = new Map<PendingCall, boolean>();
   #isStopped = false;
+  /** The run's secret, while it is not stored. */
+  #secret: string | undefined;
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -158,41 +185,91 @@ export class Waits {
           resolve(none?.with(place, { value }) ?? value);
         };
         if (schema === undefined) return deliver(() => give(told?.value));
-        return this.#parse(call, schema, waited[place].name, told?.value, (parsed) => {
-          deliver(() => parsed instanceof Error ? reject(parsed) : give(parsed.value));
+        return this.#parse(call, schema, `signal ${waited[place].name}`, told?.value, (parsed) => {
+          deliver(() => parsed.ok ? give(parsed.value) : reject(thrownFor(parsed)));
         });
       };
-      const took = journal.took.get(name);
-      if (took !== undefined && state.sees(took.index)) {
-        if (took.n === undefined) return state.ends.deliver(name, () => resolve(none));
-        // otherwise the handler gets it, or has got it, already
-        if (!this.#noted.has(call)) give(took.n, (see) => state.ends.deliver(name, see));
-        return;
-      }
-      if (took !== undefined || this.#isDecided(call)) return;
-      const n = nextSignal(journal, signals, this.#taken, this.#givenBack);
-      if (n !== undefined) {
-        if (this.#taking !== call) return this.#takeAfterStored(call);
-        if (!journal.waits.has(name) && state.isTooLong()) return;
-        this.#taken.add(n);
-        this.#givenBack.delete(n);
-        this.#tookNow.set(call, n);
-        this.#open.delete(name);
-        this.#noted.add(call);
-        state.recorder.record({ t: "took", step: name, n });
-        // the handler goes on before the entry is stored, so that what follows from it is stored by the same append
-        return give(n, (see) => state.ends.deliver(name, () => state.isHalting || see()));
-      }
-      const wait = journal.waits.get(name);
-      if (wait === undefined) {
-        const until = timeout === undefined ? undefined : timeOf(timeout, state.host.latest);
-        const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
-        return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
-      }
-      if (wait.until !== undefined && this.#isDue(name, wait, call)) {
-        this.#timeIsOver(call, { t: "took", step: name }, () => resolve(none));
-      }
+      this.#await(call, { name, keys: signals, signal, timeout, give, timedOut: () => resolve(none) });
     }, options?.signal);
+  }
+
+  /** Makes a callback, which others complete by its token, and waits for its completion. */
+  callback(name: string, options: CallbackOptions<unknown> = {}): Callback<unknown> {
+    const state = this.#state;
+    const { journal, ref, host } = state;
+    const key = signalKey("completed", name);
+    const { input: schema, timeout } = options ?? {};
+    try {
+      state.name(name);
+      checkKnown(`callback ${name}`, options, CALLBACK_OPTIONS);
+      checkSchema(`callback ${name}: input`, schema);
+      if (timeout !== undefined) checkUntil(`callback ${name}: timeout`, timeout);
+      if (state.phase === "undoing") throw new TypeError(`callback ${name}: an undo makes no callbacks`);
+    } catch (misuse) {
+      markMisuse(misuse);
+      throw misuse;
+    }
+    this.#open.set(name, [key]);
+    if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
+    if (journal.secret === undefined && this.#secret === undefined) {
+      // stored before a step begins that could give a token away
+      this.#secret = newSecret(host.app.random);
+      state.recorder.record({ t: "secret", secret: this.#secret });
+    }
+    const token = callbackToken(ref, journal.life, name, journal.secret ?? this.#secret!);
+    const result = this.#begun<Result<unknown>>(name, (call, resolve, reject) => {
+      const give = (n: number, deliver: (see: () => void) => void) => {
+        const outcome = journal.signal(n)!.value as RecordedOutcome; // what the journal has received under this key
+        if (!outcome.ok || schema === undefined) {
+          return deliver(() => resolve(valueOf(outcome, true) as Result<unknown>));
+        }
+        return this.#parse(call, schema, `callback ${name}`, outcome.value, (parsed) => {
+          // a value that the schema refuses is no fault of the handler, which decides what follows from it
+          const isGiven = parsed.ok || parsed.error.code === "INVALID_MESSAGE";
+          deliver(() => isGiven ? resolve(parsed) : reject(thrownFor(parsed)));
+        });
+      };
+      const late = () => resolve({ ok: false, error: new CatgaError("TIMEOUT", `callback ${name} was not completed`) });
+      this.#await(call, { name, keys: [key], signal: name, callback: true, timeout, give, timedOut: late });
+    });
+    return { token, url: `${CALLBACK_PATH}${token}`, result };
+  }
+
+  /** Lets a wait go on, if what it waits for is there: its signal, or the end of its time. */
+  #await(call: PendingCall, { name, keys, signal, callback, timeout, give, timedOut }: Awaited): void {
+    const state = this.#state;
+    const { journal } = state;
+    const took = journal.took.get(name);
+    if (took !== undefined && state.sees(took.index)) {
+      if (took.n === undefined) return state.ends.deliver(name, timedOut);
+      // otherwise the handler gets it, or has got it, already
+      if (!this.#noted.has(call)) give(took.n, (see) => state.ends.deliver(name, see));
+      return;
+    }
+    if (took !== undefined || this.#isDecided(call)) return;
+    const n = nextSignal(journal, keys, this.#taken, this.#givenBack);
+    if (n !== undefined) {
+      if (this.#taking !== call) return this.#takeAfterStored(call);
+      if (!journal.waits.has(name) && state.isTooLong()) return;
+      this.#taken.add(n);
+      this.#givenBack.delete(n);
+      this.#tookNow.set(call, n);
+      this.#open.delete(name);
+      this.#noted.add(call);
+      state.recorder.record({ t: "took", step: name, n });
+      // the handler goes on before the entry is stored, so that what follows from it is stored by the same append
+      return give(n, (see) => state.ends.deliver(name, () => state.isHalting || see()));
+    }
+    const wait = journal.waits.get(name);
+    if (wait === undefined) {
+      const until = timeout === undefined ? undefined : timeOf(timeout, state.host.latest);
+      const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
+      const kind = callback ? { callback } : {};
+      return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...kind, ...limit(at) }));
+    }
+    if (wait.until !== undefined && this.#isDue(name, wait, call)) {
+      this.#timeIsOver(call, { t: "took", step: name }, timedOut);
+    }
   }
 
   /**
@@ -233,26 +310,25 @@ export class Waits {
   }
 
   /**
-   * Parses `told`, the stored value of a signal, by the signal's schema. Calls `then` with the parsed value, or with an
-   * error if the schema refuses the value or takes too long.
+   * Parses `told`, the stored value of a signal, by the signal's schema. Calls `then` with the result: a failure with
+   * `INVALID_MESSAGE` if the schema refuses the value, with `TIMEOUT` if it takes too long. `what`: names the value.
    */
   #parse(
     call: PendingCall,
     schema: Schema<never, unknown>,
-    signal: string,
+    what: string,
     told: unknown,
-    then: (parsed: { readonly value: unknown } | Error) => void,
+    then: (parsed: Result<unknown>) => void,
   ): void {
     const state = this.#state;
     if (this.#parsing.has(call)) return;
     this.#parsing.add(call);
     state.activity.work(async () => {
-      const parsed = await parsedInTime(state.host, { name: `signal ${signal}`, schema }, told, "INVALID_MESSAGE");
+      const parsed = await parsedInTime(state.host, { name: what, schema }, told, "INVALID_MESSAGE");
       if (state.over || !state.calls.has(call)) return;
-      if (parsed?.ok) return then({ value: parsed.value });
-      const why = parsed?.error.message ??
-        `the schema of signal ${signal} took longer than ${state.host.app.timeout} ms`;
-      then(new Error(why, { cause: parsed?.error.cause }));
+      if (parsed !== undefined) return then(parsed);
+      const late = `the schema of ${what} took longer than ${state.host.app.timeout} ms`;
+      then({ ok: false, error: new CatgaError("TIMEOUT", late) });
     });
   }
 
@@ -269,6 +345,16 @@ export class Waits {
     } catch (error) {
       return state.misused(error);
     }
+    return this.#begun(name, go, abort);
+  }
+
+  /** Adds a call whose name and options are checked. */
+  #begun<T>(
+    name: string,
+    go: (call: PendingCall, resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+    abort?: AbortSignal,
+  ): Promise<T> {
+    const state = this.#state;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const aborted = () => {
       if (state.over || !state.calls.has(call)) return;
@@ -379,4 +465,9 @@ export class Waits {
     }
     return false;
   }
+}
+
+/** Makes the error of a handler that does not get a value: no `CatgaError`, with which the run would fail. */
+function thrownFor({ error: { message, cause } }: Failure): Error {
+  return new Error(message, { cause });
 }

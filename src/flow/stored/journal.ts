@@ -10,6 +10,7 @@ import { fingerprint } from "../../data/value_text.ts";
 import {
   type Again,
   answerKey,
+  callbackKey,
   type CalledEntry,
   type JournalEntry,
   type KeptAnswer,
@@ -129,7 +130,7 @@ export class Journal {
   readonly sleeps = new Map<string, Timed>();
   /** Sleeps that have ended: by name, the number of the entry that ended the sleep. */
   readonly woken = new Map<string, number>();
-  readonly waits = new Map<string, Timed & { readonly signal: string }>();
+  readonly waits = new Map<string, Timed & { readonly signal: string; readonly callback: boolean }>();
   /**
    * Waits that have ended: by name, `n`, the number of the signal that the wait took (`undefined`: it timed out), and
    * `index`, the number of the entry.
@@ -141,6 +142,10 @@ export class Journal {
   readonly signals = new Map<string, Set<number>>();
   /** The answers to questions, by {@link answerKey}. */
   readonly answers = new Map<string, Omit<KeptAnswer, "key">>();
+  /** The secret from which tokens of callbacks are made; it goes on over all lives. `undefined`: there is none. */
+  secret: string | undefined;
+  /** By {@link callbackKey}: callbacks that were completed, in this life, or a short time ago in an earlier one. */
+  readonly completed = new Map<string, { readonly outcome: string; readonly at: number }>();
   /** Number of the run's life: 1, and one more with each `flow.again`. */
   life = 1;
   /** Sequence of the message that began this life; 0: it is the first. */
@@ -229,6 +234,12 @@ export class Journal {
     );
   }
 
+  /** Returns true if the callback of this name, of this life of the run, can be completed. */
+  isOpenCallback(life: number, step: string): boolean {
+    const isGoingOn = this.ended === undefined && this.cancelled === undefined && this.failing === undefined;
+    return isGoingOn && life === this.life && !this.took.has(step) && !this.completed.has(callbackKey(life, step));
+  }
+
   /**
    * Makes the entry `again` that follows the entries `before`, stored together with it at `time`, from the start of the
    * next life.
@@ -245,10 +256,15 @@ export class Journal {
       if (entry.t === "took" && entry.n !== undefined) takers.set(entry.n, entry.step);
       else if (entry.t === "answered") answers.set(answerKey(entry.question, entry.id), entry);
     }
+    const secret = this.secret ?? before.find((entry) => entry.t === "secret")?.secret;
+    const completed = [...this.completed].flatMap(([key, { outcome, at }]) =>
+      at > time - KEPT ? [[key, outcome, at] as const] : []
+    );
     let view: NumberedView | undefined = this.view;
     for (const [i, entry] of before.entries()) view = viewIn(entry, this.entries + i) ?? view;
     const open: OpenSignal[] = [];
     for (const [n, { key: _, taker: __, ...one }] of this.#signals) {
+      if (one.t === "completed") continue; // a callback ends with its life
       const taker = takers.get(n);
       if (taker === undefined || unseen.has(taker) || givenBack.has(n)) open.push(one);
       else if (one.t === "asked" && !answers.has(answerKey(one.name, one.id!))) {
@@ -273,6 +289,8 @@ export class Journal {
         .map(([step, at]) => [step, Math.min(at, time + MAX_LATE)] as const),
       ...(this.limited ? { limited: true } : {}),
       ...(view === undefined ? {} : { view: { value: view.value, number: view.number } }),
+      ...(secret === undefined ? {} : { secret }),
+      ...(completed.length === 0 ? {} : { completed }),
     };
   }
 
@@ -353,7 +371,7 @@ export class Journal {
         if (timed.scheduled) this.#schedules.set(entry.step, timed.until ?? 0);
         this.failures.delete(entry.step);
         if (entry.t === "slept") this.sleeps.set(entry.step, timed);
-        else this.waits.set(entry.step, { ...timed, signal: entry.signal });
+        else this.waits.set(entry.step, { ...timed, signal: entry.signal, callback: entry.callback ?? false });
         return;
       }
       case "woken":
@@ -375,6 +393,15 @@ export class Journal {
         return this.#receive({ ...idOf(entry), t: "signalled", name: entry.signal, value: entry.value, at: time });
       case "asked":
         return this.#receive({ ...idOf(entry), t: "asked", name: entry.question, value: entry.value, at: time });
+      case "secret":
+        this.secret ??= entry.secret;
+        return;
+      case "completed": {
+        const { step, life, outcome } = entry;
+        if (!this.isOpenCallback(life, step)) return;
+        this.completed.set(callbackKey(life, step), { outcome: outcomeText(outcome), at: time });
+        return this.#receive({ t: "completed", name: step, value: outcome, at: time });
+      }
       case "answered": {
         const { question, id, outcome, until } = entry;
         const key = answerKey(question, id);
@@ -464,7 +491,7 @@ export class Journal {
     const ofLife: readonly { clear(): void }[] = [
       ...[this.outcomes, this.strays, this.failures, this.everFailed, this.everBegun, this.sleeps, this.woken],
       ...[this.waits, this.took, this.signals, this.children, this.undone, this.answers, this.#signals, this.#ids],
-      ...[this.#hastened, this.#schedules, this.#told, this.#parts, this.progress],
+      ...[this.#hastened, this.#schedules, this.#told, this.#parts, this.progress, this.completed],
     ];
     for (const one of ofLife) one.clear();
     this.ends.length = 0;
@@ -475,7 +502,9 @@ export class Journal {
         undefined;
     this.retriedAt = -1;
     this.endedAt = this.takeovers = this.#childEnds = 0;
-    const { started, startedAt, life, at, next, limited = false, view } = entry;
+    const { started, startedAt, life, at, next, limited = false, view, secret, completed = [] } = entry;
+    this.secret = secret;
+    for (const [key, outcome, at] of completed) this.completed.set(key, { outcome, at });
     this.started = started;
     this.shape = started.shape ?? "";
     this.headers = headersOf(started);
@@ -561,13 +590,20 @@ function idOf({ id, made }: Pick<OpenSignal, "id" | "made">): Pick<OpenSignal, "
   return { ...(id === undefined ? {} : { id }), ...(made === undefined ? {} : { made }) };
 }
 
-/** Returns the key of a signal's or question's name: a signal and a question may have the same name. */
+/** Returns the key of a name: a signal, a question and a callback may have the same one. */
 export function signalKey(t: OpenSignal["t"], name: string): string {
-  return t === "asked" ? `${ASKED}${name}` : name;
+  return t === "asked" ? `${ASKED}${name}` : t === "completed" ? `${COMPLETED}${name}` : name;
+}
+
+/** Returns a text that is equal for equal outcomes of a callback. */
+export function outcomeText({ ok, value, error }: RecordedOutcome): string {
+  return fingerprint(ok ? [value] : [error?.code, error?.message]);
 }
 
 /** Begins the keys of questions; no name of a signal begins with it. */
 const ASKED = "?";
+/** Begins the keys of callbacks. */
+const COMPLETED = "!";
 
 /** Makes the outcome of a question that the run does not answer any more. `how`: what the run did instead. */
 export function notAnswered(how: string): RecordedOutcome {

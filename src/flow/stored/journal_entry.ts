@@ -48,6 +48,11 @@ export type CalledEntry =
     }
     /** A question to the run, which waits as a signal does. A second one of its name and id is passed over. */
     | { readonly t: "asked"; readonly question: string; readonly id: string; readonly value?: unknown }
+    /**
+     * A callback of the run is completed. `life`: number of the life that has made the callback. Ignored unless it is
+     * the run's life now, and after another completion of the callback.
+     */
+    | { readonly t: "completed"; readonly step: string; readonly life: number; readonly outcome: RecordedOutcome }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
     /** The end of a child: a run that a step of this run has started. Ignored unless a step did start that run. */
     | {
@@ -105,15 +110,27 @@ export interface Again {
   readonly limited?: boolean;
   /** The view that the run shows. */
   readonly view?: NumberedView;
+  /** As of the entry `secret`. */
+  readonly secret?: string;
+  /** By {@link callbackKey}: callbacks that were completed not long ago; absent: none. */
+  readonly completed?: readonly CompletedCallback[];
+}
+
+/** A completed callback: its key, the fingerprint of the outcome, and the time, in ms since 1970. */
+export type CompletedCallback = readonly [key: string, outcome: string, at: number];
+
+/** Returns the key of a callback among those of a run. */
+export function callbackKey(life: number, step: string): string {
+  return `${life} ${step}`;
 }
 
 /** A step, or the key of an id, with a time in ms since 1970. */
 export type TimedName = readonly [name: string, at: number];
 
-/** A signal or question that a life hands over to the next. */
+/** A signal or question that a life hands over to the next; or the outcome of a callback, which ends with its life. */
 export interface OpenSignal {
   readonly n: number;
-  readonly t: "signalled" | "asked";
+  readonly t: "signalled" | "asked" | "completed";
   readonly name: string;
   readonly id?: string;
   /** As of the entry `signalled`. */
@@ -189,7 +206,14 @@ export type DrivenEntry =
   } & TimedEntry
   | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
   | { readonly t: "woken"; readonly step: string }
-  | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
+  /** `callback`: true if the wait is for the completion of the callback of this name. */
+  | {
+    readonly t: "waits";
+    readonly step: string;
+    readonly signal: string;
+    readonly until?: number;
+    readonly callback?: boolean;
+  } & TimedEntry
   /** A wait for a signal ended. `n`: number of the signal that it took; absent: it timed out. */
   | { readonly t: "took"; readonly step: string; readonly n?: number }
   | {
@@ -204,6 +228,8 @@ export type DrivenEntry =
   | ShownEntry
   /** A step has reported how far it is, for its next attempt. */
   | { readonly t: "progress"; readonly step: string; readonly value?: unknown }
+  /** The secret from which the tokens of the run's callbacks are made; the first one of a run counts. */
+  | { readonly t: "secret"; readonly secret: string }
   /** A schedule was stored for the time limit of the run. */
   | { readonly t: "limited" }
   /** The handler has answered a question. `until`: time until which the answer is kept, in ms since 1970. */
@@ -317,6 +343,7 @@ const isListed: Check = (entry) => {
   const { t } = entryOf(entry) ?? {};
   return t === "done" || t === "child";
 };
+const isCompleted: Check = (one) => Array.isArray(one) && isText(one[0]) && isText(one[1]) && isTime(one[2]);
 const isTimedName: Check = (pair) => Array.isArray(pair) && isText(pair[0]) && isTime(pair[1]);
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
@@ -333,6 +360,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   },
   signalled: { by: isText, signal: isText, id: maybe(isText), made: maybe(isFlag) },
   asked: { by: isText, question: isText, id: isText },
+  completed: { by: isText, step, life: isCount, outcome: isOutcome },
   again: {
     by: isText,
     life: isCount,
@@ -347,6 +375,8 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     schedules: isListOf(isTimedName),
     limited: maybe(isFlag),
     view: maybe((view) => isRecord(view) && isCount(view.number)),
+    secret: maybe(isText),
+    completed: maybe(isListOf(isCompleted)),
   },
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
@@ -357,13 +387,14 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   failed: { step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray), scheduled },
   slept: { step, until: isTime, scheduled },
   woken: { step },
-  waits: { step, signal: isText, until: maybe(isTime), scheduled },
+  waits: { step, signal: isText, until: maybe(isTime), scheduled, callback: maybe(isFlag) },
   took: { step, n: maybe(isCount) },
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
   listed: { entries: isListOf(isListed) },
   staged: { stage: isText, after: maybe(isCount) },
   shown: { after: maybe(isCount) },
   progress: { step },
+  secret: { secret: isText },
   limited: {},
   answered: { question: isText, id: isText, outcome: isOutcome, until: isTime },
   carried: {

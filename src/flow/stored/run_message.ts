@@ -137,7 +137,7 @@ function eventOf(entry: JournalEntry): string {
 }
 
 const CALLS: ReadonlySet<string> = new Set([
-  ...["started", "signalled", "asked", "cancelled", "told", "retried", "skipped"],
+  ...["started", "signalled", "asked", "completed", "cancelled", "told", "retried", "skipped"],
 ]);
 
 /**
@@ -152,7 +152,9 @@ export function formatOf({ t }: JournalEntry): number {
  * Types of entries of later versions of Catga without which a run is executed wrongly: it would take other signals,
  * begin a life again, or run steps again that have their outcome.
  */
-const NOT_PASSED_OVER: ReadonlySet<string> = new Set(["asked", "answered", "again", "carried", "listed"]);
+const NOT_PASSED_OVER: ReadonlySet<string> = new Set([
+  ...["asked", "answered", "again", "carried", "listed", "secret", "completed"],
+]);
 
 /**
  * Decodes a stored message of a run. A malformed message has no entries. Throws `UNAVAILABLE` if only other nodes can

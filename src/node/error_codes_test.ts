@@ -239,6 +239,19 @@ describe("error code", () => {
     assertEquals(unwrap(await app.result(Paid, run)), "by card");
   });
 
+  it("NO_CALLBACK: no run has made the token", async () => {
+    await using app = await catga({ handlers: paid });
+    assertEquals(code(await app.complete("made.up", 7), "NO_CALLBACK").retryable, false);
+  });
+
+  it("CALLBACK_ENDED: the run has ended without waiting for the callback", async () => {
+    const Brief = workflow<void, string>("Brief");
+    const brief = Brief.handle((flow) => flow.callback("paid").token);
+    await using app = await catga({ handlers: brief });
+    const token = unwrap(await app.result(Brief, unwrap(await app.start(Brief))));
+    assertEquals(code(await app.complete(token, 7), "CALLBACK_ENDED").retryable, false);
+  });
+
   it("NOT_ANSWERED: the run has ended without answering the question", async () => {
     await using cluster = await testCluster(1, { handlers: paid });
     const app = cluster.app("node-1");

@@ -228,7 +228,7 @@ export interface CallbackOptions<T> {
    * Checks and parses the value with which the callback is completed. A value that it refuses completes the callback,
    * too: `result` then fails with `INVALID_MESSAGE`. Default: none, any value.
    */
-  input?: Schema<never, T> | undefined;
+  input?: Schema<unknown, T> | undefined;
   /**
    * Time at which the callback ends with `TIMEOUT` unless it is completed, or ms from now until then (0 to ten years).
    * Default: no limit.

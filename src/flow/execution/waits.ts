@@ -198,7 +198,9 @@ export class Waits {
     const state = this.#state;
     const { journal, ref, host } = state;
     const key = signalKey("completed", name);
-    const { input: schema, timeout } = options ?? {};
+    const { input, timeout } = options ?? {};
+    // the cast is safe: the schema checks any value
+    const schema = input as Schema<never, unknown> | undefined;
     try {
       state.name(name);
       checkKnown(`callback ${name}`, options, CALLBACK_OPTIONS);

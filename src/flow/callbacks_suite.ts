@@ -1,7 +1,7 @@
 /** Tests of callbacks of runs, in memory, over NATS and on a file. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Callback, type Catga, fail, type Schema, unwrap, workflow } from "../../mod.ts";
+import { type Catga, fail, type FlowCallback, type Schema, unwrap, workflow } from "../../mod.ts";
 import type { QuestionsHarness } from "./questions_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { infoOf } from "./run_suite.ts";
@@ -21,7 +21,7 @@ class Tokens {
   readonly #all = new Map<string, PromiseWithResolvers<string>>();
   readonly #seen = new Map<string, Set<string>>();
 
-  give(name: string, { token }: Pick<Callback<unknown>, "token">): void {
+  give(name: string, { token }: Pick<FlowCallback<unknown>, "token">): void {
     this.#of(name).resolve(token);
     this.#seen.set(name, (this.#seen.get(name) ?? new Set()).add(token));
   }

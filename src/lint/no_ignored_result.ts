@@ -6,10 +6,10 @@ import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 import { isFunction } from "./scopes.ts";
 
 /**
- * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell`, `ask`, `complete` or `cancel` that is awaited and whose result is not
- * used, also several in `Promise.all`. These methods do not throw for failures in operation, so that the failure is
- * lost. `void` before `await` shows that this is intended. Also reports a `fail` that is a statement: it ends nothing,
- * and the handler succeeds.
+ * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell`, `ask`, `complete` or `cancel` that is awaited and whose
+ * result is not used, also several in `Promise.all`. These methods do not throw for failures in operation, so that the
+ * failure is lost. `void` before `await` shows that this is intended. Also reports a `fail` that is a statement: it
+ * ends nothing, and the handler succeeds.
  */
 export const noIgnoredResult: Deno.lint.Rule = rule((file, context) => ({
   ExpressionStatement({ expression }): void {

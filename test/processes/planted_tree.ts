@@ -70,10 +70,10 @@ interface Change {
  *   when it decided to, not what was stored until then; `lives-ids`, `lives-answers`, `lives-asked`: it forgets the ids
  *   of signals, the answers, the ids of questions; `lives-step-id`: its steps have the ids of its first life;
  *   `lives-called`: nobody is called for a new life; `lives-cancel`: it begins anew in spite of a cancel.
- *   `callback-twice`: a callback that is completed can be completed; `callback-read`: it is looked at once, and not when
- *   the completion is stored; `callback-foreign`: any code makes a token; `callback-late`: it can be completed when its
- *   time is over; `callback-life`: so can that of an earlier life; `callback-secret`: each life has a secret of its own;
- *   `callback-ended`: an end that came first is taken for a completion.
+ *   `callback-twice`: a callback that is completed can be completed; `callback-read`: it is looked at once, and not
+ *   when the completion is stored; `callback-foreign`: any code makes a token; `callback-late`: it can be completed
+ *   when its time is over; `callback-life`: so can that of an earlier life; `callback-secret`: each life has a secret
+ *   of its own; `callback-ended`: an end that came first is taken for a completion.
  *   `list-part`: of outcomes that are stored together, the first alone counts; `list-place`: what items give stands in
  *   the order in which they ended; `list-ahead`: an item that has to be undone begins before what led to it is stored.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
@@ -412,8 +412,8 @@ const PLANTS = {
   }],
   "flow-take": [{
     file: "src/flow/execution/waits.ts",
-    from: "        if (this.#taking !== call) return this.#takeAfterStored(call);\n",
-    to: "        if (this.#taking === call) return this.#takeAfterStored(call);\n",
+    from: "      if (this.#taking !== call) return this.#takeAfterStored(call);\n",
+    to: "      if (this.#taking === call) return this.#takeAfterStored(call);\n",
   }],
   "flow-oldest": [{
     file: "src/flow/stored/journal.ts",

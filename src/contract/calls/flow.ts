@@ -237,7 +237,7 @@ export interface CallbackOptions<T> {
 }
 
 /** A callback of a run, made by `flow.callback`: who has the token completes it, once. */
-export interface Callback<T> {
+export interface FlowCallback<T> {
   /** The right to complete the callback: a text that nobody can guess, of characters that URLs and headers take. */
   readonly token: string;
   /** Path of the callback on an edge with `callbacks`, without the edge's `base`: `/callbacks/<token>`. */
@@ -402,7 +402,7 @@ export interface Flow<View = never, In = unknown> {
    * `result`. The name is unique in the run, as a step's; each replay gives the same token. A callback ends with the
    * run, and with `flow.again`. Throws a `TypeError` or `RangeError` for an invalid name or option.
    */
-  callback<T = unknown>(name: string, options?: CallbackOptions<T>): Callback<T>;
+  callback<T = unknown>(name: string, options?: CallbackOptions<T>): FlowCallback<T>;
   /**
    * Asks another run a question as a step, with the step's id as the question's id. Resolves with the run's answer, or
    * with a failure: its own, `NOT_ANSWERED`, `NO_RUN`. Waits as long as the run takes; a `timeout` limits one attempt.

@@ -5,9 +5,9 @@
  */
 import {
   type AnyWaitable,
-  type Callback,
   CALLBACK_PATH,
   type CallbackOptions,
+  type FlowCallback,
   type WaitOptions,
 } from "../../contract/calls/flow.ts";
 import type { Failure, Result } from "../../contract/calls/result.ts";
@@ -194,7 +194,7 @@ export class Waits {
   }
 
   /** Makes a callback, which others complete by its token, and waits for its completion. */
-  callback(name: string, options: CallbackOptions<unknown> = {}): Callback<unknown> {
+  callback(name: string, options: CallbackOptions<unknown> = {}): FlowCallback<unknown> {
     const state = this.#state;
     const { journal, ref, host } = state;
     const key = signalKey("completed", name);

@@ -3,7 +3,7 @@
  * as a signal is, if its callback is open at that moment: so the first of several outcomes counts. What an answer says
  * of a token that the run has not made is the same for each such token: it tells nothing about runs.
  */
-import { type Failure, isFailure, type Result } from "../../contract/calls/result.ts";
+import { isFailure, type Result } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import { type Journal, outcomeText } from "../stored/journal.ts";
 import { callbackKey, type RecordedOutcome } from "../stored/journal_entry.ts";

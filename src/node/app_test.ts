@@ -342,8 +342,8 @@ describe("methods taken out of their object", () => {
     const names: Record<Extract<Method, string>, true> = {
       ...{ send: true, sendAll: true, publish: true, broadcast: true, enqueue: true, unschedule: true, load: true },
       ...{ forget: true, stream: true, start: true, result: true, tell: true, cancel: true, runs: true, follow: true },
-      ...{ subscriptions: true, deadLetters: true, rewind: true, lock: true, lead: true, nodes: true },
-      ...{ watchNodes: true, health: true, ready: true, drain: true, ask: true, view: true, watch: true },
+      ...{ subscriptions: true, deadLetters: true, rewind: true, pause: true, resume: true, lock: true, lead: true },
+      ...{ nodes: true, watchNodes: true, health: true, ready: true, drain: true, ask: true, view: true, watch: true },
     };
     await using app = await catga({ handlers: Double.handle((n) => n * 2) });
     const methods = app as unknown as Record<string, () => unknown>;

@@ -164,6 +164,26 @@ describe("a handler that blocks its process", () => {
     }
   });
 
+  it("is not named by one when a handler takes seconds while its node drains, or the wall clock is set", async () => {
+    for (const what of ["drain", "clock"] as const) {
+      await using cluster = new MemoryCluster();
+      const { clock, network } = cluster;
+      const begun = Promise.withResolvers<void>();
+      const handlers = Stepped.on(async (_, ctx) => {
+        begun.resolve();
+        await ctx.clock.sleep(5_000);
+      }, { name: "steps" });
+      const app = await cluster.start("n1", { handlers, service: "s" });
+      assert((await clock.until(app.publish(Stepped, { key: "k", n: 1 }))).ok);
+      await clock.until(begun.promise);
+      await clock.advance(1_000);
+      if (what === "clock") network.skew("n1", 60_000);
+      else void app.drain();
+      await clock.advance(10_000);
+      assertEquals(cluster.log.filter((line) => line.includes("stood still")), [], what);
+    }
+  });
+
   it("counts one attempt for each time that it blocks and fails", long, async () => {
     for (const cell of CELLS) {
       const { attempts, unhandled, letters } = await play({ kind: "event", timeout: undefined, fails: true, ...cell });

@@ -11,19 +11,17 @@ import { type Clock, elapsed, type Stamp, stamp, type Timer } from "./clock.ts";
 export class Standstill {
   readonly #clock: Clock;
   readonly #limit: number;
-  readonly #over: () => boolean;
   #looked: Stamp;
   #ended = -Infinity;
-  /** Duration of the last standstill, in ms; 0: it has been explained, or there was none. */
+  /** Duration of the last standstill of the event loop, in ms; 0: it has been explained, or there was none. */
   #unexplained = 0;
   #timer: Timer | undefined;
   #closed = false;
 
-  /** Detects standstills of more than `limit` ms. Stops when `over()` returns true. */
-  constructor(clock: Clock, limit: number, over: () => boolean) {
+  /** Detects standstills of more than `limit` ms, until it is closed. */
+  constructor(clock: Clock, limit: number) {
     this.#clock = clock;
     this.#limit = limit;
-    this.#over = over;
     this.#looked = stamp(clock);
     this.#later();
   }
@@ -39,7 +37,9 @@ export class Standstill {
     const passed = elapsed(this.#clock, this.#looked);
     if (passed > this.#limit) {
       this.#ended = this.#clock.monotonic();
-      this.#unexplained = passed;
+      // a wall clock that was set, or a machine that slept, is no handler's doing
+      const blocked = this.#ended - this.#looked.monotonic;
+      if (blocked > this.#limit) this.#unexplained = blocked;
     }
     this.#looked = stamp(this.#clock);
     return this.#ended;
@@ -51,8 +51,8 @@ export class Standstill {
   }
 
   /**
-   * Returns the duration of the last standstill in ms, once; 0: there was none since the last call. Call when a handler
-   * has ended that may have caused it.
+   * Returns for how long the event loop stood last, by the monotonic clock, in ms, once; 0: it has not since the last
+   * call. Call when a handler has ended that may have caused it.
    */
   explain(): number {
     void this.ended; // the getter checks
@@ -69,7 +69,7 @@ export class Standstill {
 
   #later(): void {
     this.#timer = this.#clock.after(this.#limit / 2.5, () => {
-      if (this.#closed || this.#over()) return;
+      if (this.#closed) return;
       void this.ended;
       this.#later();
     }, { background: true });

@@ -7,7 +7,7 @@ import { RunningTime, Standstill, stoodStill } from "./standstill.ts";
 describe("Standstill", () => {
   it("is none while timers run on time", async () => {
     const clock = new VirtualClock();
-    const standstill = new Standstill(clock, 2_000, () => false);
+    const standstill = new Standstill(clock, 2_000);
     await clock.advance(60_000);
     assertEquals(standstill.ended, -Infinity);
   });
@@ -16,7 +16,7 @@ describe("Standstill", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock });
     const process = network.connect({ name: "a" });
-    const standstill = new Standstill(process.clock, 2_000, () => false);
+    const standstill = new Standstill(process.clock, 2_000);
     await clock.advance(1_000);
     network.pause("a");
     await clock.advance(5_000);
@@ -37,10 +37,11 @@ describe("Standstill", () => {
       after: clock.after.bind(clock),
       soon: clock.soon.bind(clock),
     };
-    const standstill = new Standstill(suspended, 2_000, () => false);
+    const standstill = new Standstill(suspended, 2_000);
     await clock.advance(1_000);
     slept = 60_000;
     assertEquals(standstill.ended, clock.monotonic());
+    assertEquals(standstill.explain(), 0, "the event loop has not stood");
   });
 });
 

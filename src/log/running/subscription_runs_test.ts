@@ -244,7 +244,7 @@ async function start(run?: HandlerRun) {
     timeout: 1_000,
   } as const;
   let leader = 7;
-  const own = new Standstill(clock, 2_000, () => false);
+  const own = new Standstill(clock, 2_000);
   /** Time at which the process stood still last; `undefined`: as the clock says. */
   let stood: number | undefined;
   const standstill = {

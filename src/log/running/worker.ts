@@ -61,7 +61,7 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 export function serve(options: WorkerOptions): ServedRuns {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
-  const standstill = new Standstill(host.clock, STOOD_STILL, () => host.isDraining);
+  const standstill = new Standstill(host.clock, STOOD_STILL);
   const close = () => standstill.close();
   host.closed.then(close, close);
   const subscriptions = new Map<string, ServedSubscription>();

@@ -279,8 +279,9 @@ export class RunLog {
     }
     const tail = await this.#tail(stream, ref, last, sequence);
     const [first] = tail;
-    const [preceding, before] = [precedingOf(first), rangeOf(ref, first)?.from];
-    // a server that has found as many messages as it was asked for looks for no further one
+    const [preceding, before] = tail.length > 1 ? [precedingOf(first), rangeOf(ref, first)?.from] : [];
+    // a server that has found as many messages as it was asked for looks for no further one; but if the last messages
+    // are near, it finds those, too, that came meanwhile: who appends behind many that come loses to fewer of them
     let most = before === undefined ? PART : Math.min(PART, Math.max(1, before - entries));
     let at = sequence;
     // both must say so: any process may write another number into a message, and in a copy sequences may be others

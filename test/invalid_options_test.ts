@@ -311,6 +311,7 @@ const edged: Wrong<EdgeHandlerOptions> = {
   limit: [...OBJECT, {}],
   origins: [...TEXTS, ["shop.example"], ["https://shop.example/"]],
   credentials: BOOLEAN,
+  callbacks: BOOLEAN,
   parameters: TEXTS,
   maxBody: [...FINITE, 0, 1.5],
   bodyTimeout: FINITE,
@@ -427,7 +428,7 @@ const CASES: readonly Case[] = [
   ...(["openapi", "asyncapi"] as const).flatMap((method) =>
     options<DescriptionInfo>(
       `edge: ${method}`,
-      { title: TEXT, version: TEXT, base: TEXT, security: OBJECT },
+      { title: TEXT, version: TEXT, base: TEXT, callbacks: BOOLEAN, security: OBJECT },
       (info) => edge({ ask: Ask })[method](info),
       { title: "shop", version: "1" },
     )

@@ -335,7 +335,7 @@ function checkedInfo(
   checkString(`${method}: title`, title);
   checkString(`${method}: version`, version);
   checkString(`${method}: base`, base);
-  checkBoolean(`${method}: callbacks`, info.callbacks ?? false);
+  if (info.callbacks !== undefined) checkBoolean(`${method}: callbacks`, info.callbacks);
   if (!isPlain(security)) {
     throw new TypeError(`${method}: security must be an object of schemes by name; got ${show(security)}`);
   }

@@ -112,7 +112,7 @@ export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptio
     );
   }
   checkBoolean("handler: credentials", credentials);
-  checkBoolean("handler: callbacks", options.callbacks ?? false);
+  if (options.callbacks !== undefined) checkBoolean("handler: callbacks", options.callbacks);
   const { parameters = [] } = options;
   if (!isStringArray(parameters)) {
     throw new TypeError(`handler: parameters must be an array of names, like ["token"]; got ${show(parameters)}`);

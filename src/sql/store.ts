@@ -87,6 +87,7 @@ export interface RefusedRow {
   readonly contract: string;
   /** Key of the message, or id of the run; `undefined`: none. */
   readonly key: string | undefined;
+  /** Id of the message, or of the start or signal. */
   readonly id: string;
   /** Recorded text: the JSON of `[payload, key, id]` of an event or command, of the payload of a start or signal. */
   readonly body: string;

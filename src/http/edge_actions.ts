@@ -337,8 +337,9 @@ export class EdgeActions {
 function failureIn(body: unknown): Failure {
   const { code, message = "" } = isRecord(body) ? body : {};
   const isCode = typeof code === "string" && code !== "" && code.length <= MAX_CODE;
-  if (isCode && typeof message === "string") return fail(code, message.slice(0, MAX_MESSAGE));
-  throw invalidRequest(`the body must be { "code": "…", "message": "…" }, a code of at most ${MAX_CODE} characters`);
+  if (isCode && typeof message === "string" && message.length <= MAX_MESSAGE) return fail(code, message);
+  const lengths = `a code of at most ${MAX_CODE} characters, a message of at most ${MAX_MESSAGE}`;
+  throw invalidRequest(`the body must be { "code": "…", "message": "…" }: ${lengths}`);
 }
 
 /** Parses the place from which a client wants to follow events. Throws a refusal if it is invalid. */

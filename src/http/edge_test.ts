@@ -1258,13 +1258,14 @@ describe("callbacks of an edge", () => {
     const statuses = [
       (await post(`${paid}/fail`, { message: "no code" })).status,
       (await post(`${paid}/fail`, "LOST")).status,
+      (await post(`${paid}/fail`, { code: "LOST", message: "x".repeat(1_001) })).status,
       (await post(paid, undefined, "GET")).status,
       (await post(paid, 1, "POST", "text/plain")).status,
       (await post(`${paid}/else`, 1)).status,
       (await post("/callbacks/", 1)).status,
       (await post("/order")).status, // `authorize` refuses it
     ];
-    assertEquals(statuses, [400, 400, 405, 415, 404, 404, 403]);
+    assertEquals(statuses, [400, 400, 400, 405, 415, 404, 404, 403]);
     assertEquals((await post(paid, 1)).status, 204);
   });
 

@@ -644,8 +644,8 @@ const PLANTS = {
   }],
   "fair-skipped": [{
     file: "src/log/subscriptions/passed_messages.ts",
-    from: "if (!runs && (known?.isSkipped || !mayTake())) {",
-    to: "if (!runs && !mayTake()) {",
+    from: "if (!runs && (!mayLeave || known?.isSkipped || !mayTake())) {",
+    to: "if (!runs && (!mayLeave || !mayTake())) {",
   }],
   "fair-behind": [{
     file: "src/log/subscriptions/passed_messages.ts",

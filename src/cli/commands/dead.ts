@@ -7,7 +7,7 @@ import type { DeadLetterOptions } from "../../contract/calls/durable_messages.ts
 import { shownPayload } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { changeEach } from "../../operate/change_each.ts";
-import { chosenLetters } from "../../operate/chosen_letters.ts";
+import { chosenLetters, type LetterChoice } from "../../operate/chosen_letters.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
@@ -46,6 +46,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
     if (verb === "show" && ids.length === 0 && !FILTERS.some((flag) => flags.has(flag))) {
       throw new UsageError(`dead show takes IDs, or one of ${FILTERS.map((flag) => `--${flag}`).join(", ")}`);
     }
+    const choice = { contract: flags.text("contract"), code: flags.text("code"), cause: flags.part("cause") };
     return await ClusterView.during(flags, terminal, async (view) => {
       const place = placeOf(flags);
       const unknown = place && noSubscription(place, await view.administration().stored());
@@ -53,7 +54,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
         terminal.say(printable(unknown));
         return FAILED;
       }
-      const run: DeadCommand = { view, ids, flags, terminal };
+      const run: DeadCommand = { view, ids, choice, flags, terminal };
       const missing = new Set(ids);
       const letters = chosen(view.administration().deadLetters(place), run, missing);
       const print = { list, show, replay: settle, discard: settle }[verb as Verb];
@@ -67,6 +68,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
 interface DeadCommand {
   readonly view: ClusterView;
   readonly ids: readonly string[];
+  readonly choice: LetterChoice;
   readonly flags: Flags;
   readonly terminal: Terminal;
 }
@@ -99,10 +101,9 @@ function noSubscription(
  */
 async function* chosen(
   letters: AsyncIterable<DeadLetter>,
-  { ids, flags }: DeadCommand,
+  { ids, choice }: DeadCommand,
   missing: Set<string>,
 ): AsyncGenerator<DeadLetter> {
-  const choice = { contract: flags.text("contract"), code: flags.text("code"), cause: flags.text("cause") };
   for await (const letter of chosenLetters(letters, choice)) {
     const names = [letter.id, `${letter.position}`];
     if (ids.length > 0 && !names.some((name) => ids.includes(name))) continue;

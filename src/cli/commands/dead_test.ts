@@ -37,4 +37,9 @@ describe("dead: its command line", () => {
       assertEquals(await dead("show", filter, "x"), undefined, filter);
     }
   });
+
+  it("a cause that is empty, as of a variable that is not set, chooses nothing: each letter would fit", async () => {
+    const wanted = "--cause needs a text that is not empty: every one contains that";
+    for (const verb of ["list", "replay", "discard"]) assertEquals(await dead(verb, "--cause", ""), wanted);
+  });
 });

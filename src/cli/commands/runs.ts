@@ -76,7 +76,7 @@ function choiceOf(workflow: string | undefined, flags: Flags): RunChoice {
   return {
     workflow,
     status: flags.choice("status", RUN_STATUS),
-    cause: flags.text("cause"),
+    cause: flags.part("cause"),
     code: flags.text("code"),
     tag: flags.text("tag"),
     stage: flags.text("stage"),

@@ -113,6 +113,13 @@ export class Flags {
     return this.#given[name] as string | undefined;
   }
 
+  /** Returns a flag's value that is looked for in texts. Throws a {@link UsageError} if it is empty: each has it. */
+  part(name: FlagName): string | undefined {
+    const text = this.text(name);
+    if (text === "") throw new UsageError(`--${name} needs a text that is not empty: every one contains that`);
+    return text;
+  }
+
   texts(name: FlagName): readonly string[] {
     // cast: parseArgs returns an array of strings for a flag that may be repeated
     return (this.#given[name] as string[] | undefined) ?? [];

@@ -141,10 +141,12 @@ export class PassedMessages {
       this.#kept = undefined;
       return false;
     }
+    // taken from between two that stay, it makes a span two: more than fit into a commit there may not be
+    const mayLeave = this.hasRoom || this.#kept === undefined || position === span[1];
     if (position === span[1]) this.#ahead.shift();
     else span[0] = position + 1;
     const known = this.#tenants.get(tenant);
-    if (!runs && (known?.isSkipped || !mayTake())) {
+    if (!runs && (!mayLeave || known?.isSkipped || !mayTake())) {
       if (known === undefined) {
         this.#tenants.set(tenant, { category, first: position, last: position, isSkipped: true });
       } else if (!known.isSkipped) Object.assign(known, { first: position, isSkipped: true });
@@ -208,7 +210,7 @@ export class PassedMessages {
 
   /** Takes note that the second reader has ended. */
   rest(): "rest" {
-    this.#behind.push(...this.#ahead.splice(0));
+    this.#behind = this.#behind.concat(this.#ahead.splice(0)); // a call takes 100,000 arguments at most
     this.#kept = undefined;
     this.place = undefined;
     this.#waits = this.isReading = false;

@@ -90,4 +90,31 @@ describe("messages that were passed by", () => {
     passed.check();
     assert(passed.has(positionOf(1, 0)));
   });
+
+  it("are no more spans than a commit takes, also where the second reader takes every other one; and all are brought", () => {
+    const passed = new PassedMessages();
+    const COUNT = 150_000;
+    const tenantOf = (sequence: number) => sequence % 2 === 0 ? "A" : "B";
+    for (let sequence = 1; sequence <= COUNT; sequence++) {
+      passed.reads(positionOf(sequence, 0));
+      passed.pass(at(sequence, tenantOf(sequence)));
+    }
+    const taken = new Set<number>();
+    const round = (mayTake: (tenant: string) => boolean) => {
+      const before = taken.size;
+      assertEquals(passed.turn(({ tenant }) => mayTake(tenant)), "begin");
+      for (let sequence = 1; sequence <= COUNT; sequence++) {
+        const tenant = tenantOf(sequence);
+        if (passed.takes(at(sequence, tenant), () => mayTake(tenant), false)) taken.add(sequence);
+      }
+      passed.readTo(positionOf(COUNT, 0), true, positionOf(COUNT, 0));
+      passed.rest();
+      assert(passed.size <= 65_537, `${passed.size} spans`);
+      return taken.size - before;
+    };
+    assert(round((tenant) => tenant === "B") > 60_000);
+    assertEquals(round((tenant) => tenant === "A") > 0, true);
+    while (passed.size > 0) assert(round(yes) > 0, "nothing is brought any more");
+    assertEquals(taken.size, COUNT);
+  });
 });

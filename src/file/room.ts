@@ -91,6 +91,8 @@ export class Room implements StoreGate {
   #turn: Callback[] = [];
   #committed: Callback[] = [];
   #syncing: Callback[] | undefined;
+  /** The last sync beside the event loop, which never rejects. */
+  #underWay: Promise<unknown> | undefined;
   /** True if a turn was committed since the sync under way began. */
   #isUnsynced = false;
   /** How long the last syncs took, in ms. */
@@ -246,6 +248,7 @@ export class Room implements StoreGate {
       await this.settled();
     }
     this.#ended ??= new CatgaError("CLOSED", `the file ${this.#parts.path} is closed`);
+    await this.#underWay; // a use that has ended does not wait for its last sync, whose file is closed here
     await log?.close();
     database.close();
   }
@@ -334,7 +337,7 @@ export class Room implements StoreGate {
       }
       return this.#synced(since);
     }
-    Promise.all([log.sync(), this.#lookLater(since)]).then(
+    this.#underWay = Promise.all([log.sync(), this.#lookLater(since)]).then(
       ([, isOurs]) => isOurs && this.#synced(since),
       (error) => this.#unusable("synced", error),
     );

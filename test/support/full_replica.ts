@@ -1,6 +1,6 @@
 /** Three servers that replicate what is stored, one of which can be filled, and has room again. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { type ConsumerInfo, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { type NatsCluster, startNatsCluster } from "../../tools/nats_server.ts";
 import { askAgain } from "./ask_again.ts";
 import { eventually } from "./eventually.ts";
@@ -69,12 +69,21 @@ export class FullReplica implements AsyncDisposable {
 
   /** Returns the names of a stream's consumers: all, or those at one server. */
   async consumers(stream: string, server?: string): Promise<string[]> {
+    const all = await this.#list(stream);
+    return all.filter(({ cluster }) => server === undefined || cluster?.leader === server).map(({ name }) => name);
+  }
+
+  /** Returns the number of a stream's consumers that list what is stored now: each is a feed, of one watch. */
+  async feeds(stream: string): Promise<number> {
+    const all = await this.#list(stream);
+    return all.filter(({ config }) => config.deliver_policy === DeliverPolicy.LastPerSubject).length;
+  }
+
+  async #list(stream: string): Promise<ConsumerInfo[]> {
     const manager = await jetstreamManager(this.#admin, { checkAPI: false, ...PATIENT });
-    const names: string[] = [];
-    for await (const { name, cluster } of manager.consumers.list(stream)) {
-      if (server === undefined || cluster?.leader === server) names.push(name);
-    }
-    return names;
+    const all: ConsumerInfo[] = [];
+    for await (const consumer of manager.consumers.list(stream)) all.push(consumer);
+    return all;
   }
 
   /** Sends a request to JetStream's API, again until it is answered. */

@@ -23,10 +23,10 @@ import {
   workflow,
 } from "../../mod.ts";
 import type { NodeChange } from "../contract/nodes/node_info.ts";
-import { runCli, startCli } from "../../test/processes/cli_process.ts";
+import { startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode, startProgram } from "../../test/processes/node_process.ts";
-import { cliHere } from "../../test/support/cli_here.ts";
+import { cliApart, cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { COMMAND_GROUPS } from "./commands/command_groups.ts";
 import { cli } from "./main.ts";
@@ -69,7 +69,7 @@ describe("cli", await requireNatsServer(), () => {
   const nodes: NodeProcess[] = [];
   const env = () => ({ NATS_URL: server.url });
   const run = (...args: string[]) => cliHere(args, env());
-  const runProcess = (...args: string[]) => runCli(args, { env: env() });
+  const runProcess = (...args: string[]) => cliApart(args, { env: env() });
   const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse(line));
 
   before(async () => {
@@ -131,7 +131,7 @@ describe("cli", await requireNatsServer(), () => {
     await using silent = await startProgram<{ port: number }>("deno", "test/processes/full_server.ts", []);
     const { port } = await silent.line(() => true);
     const fillers = [1, 2, 3].map(() => connect(port, "127.0.0.1").on("error", () => {}));
-    const { code, err } = await runCli(["nodes", "--nats", `127.0.0.1:${port}`]);
+    const { code, err } = await cliApart(["nodes", "--nats", `127.0.0.1:${port}`]);
     for (const filler of fillers) filler.destroy();
     assertEquals(code, 1);
     assertMatch(err, /no answer within 5000 ms/);
@@ -222,7 +222,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("call: the payload can come from standard input; headers and id reach the handler", async () => {
-    const { out } = await runCli(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
+    const { out } = await cliApart(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
     assertEquals(out, '{"left":99}\n');
     const headers = await run("call", "Headers", "--query", "-H", "a=1", "--header", "b=c=d", "--json");
     assertEquals(JSON.parse(headers.out), { a: "1", b: "c=d" });
@@ -531,9 +531,9 @@ describe("cli", await requireNatsServer(), () => {
 
   it("--nats has precedence over NATS_URL, accepts several servers, and the error names a server that does not answer", async () => {
     const gone = "nats://127.0.0.1:1";
-    assertEquals((await runCli(["nodes", "--nats", server.url], { env: { NATS_URL: gone } })).code, 0);
+    assertEquals((await cliApart(["nodes", "--nats", server.url], { env: { NATS_URL: gone } })).code, 0);
     assertEquals((await cliHere(["nodes", "-s", `${gone},${server.url}`])).code, 0);
-    const { code, err } = await runCli(["nodes", "-s", gone]);
+    const { code, err } = await cliApart(["nodes", "-s", gone]);
     assertEquals(code, 1);
     assertMatch(
       err,
@@ -636,8 +636,8 @@ describe("cli", await requireNatsServer(), () => {
       assertEquals(out.split("\n").filter((line) => line.length > 80), []);
     }
     assertEquals((await cliHere(["help", "call"])).out, (await cliHere(["call", "-h"])).out);
-    assertMatch((await runCli(["--version"])).out, /^catga \d+\.\d+\.\d+\n$/);
-    const bare = await runCli([]);
+    assertMatch((await cliApart(["--version"])).out, /^catga \d+\.\d+\.\d+\n$/);
+    const bare = await cliApart([]);
     assertEquals([bare.code, bare.out], [2, ""]);
     assertStringIncludes(bare.err, "Look at a cluster\n  nodes ");
   });

@@ -1,6 +1,9 @@
-/** The command line tool in this process, where what it prints is judged and not how its process ends. */
+/**
+ * The command line tool where what it prints is judged: in this process, or in one of its own. What a machine that stood
+ * still adds to it is left out.
+ */
 import { cli } from "../../src/cli/main.ts";
-import type { CliEnding } from "../processes/cli_process.ts";
+import { type CliEnding, type CliOptions, runCli } from "../processes/cli_process.ts";
 import { chancesOfStarved } from "./chances.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
@@ -13,6 +16,9 @@ const LATE = new RegExp(
     "|NO_HANDLER\\b.*no live node handles ",
 );
 
+/** Lines that the node of a command logs when the store or the server answered it late; what it did goes on after. */
+const LOGGED = /^(?:.* failed \(UNAVAILABLE: .*\)|lost the network, reconnecting|connected to the network again)\n/gm;
+
 /**
  * Runs a command line to its end, as in a terminal that is none, with nothing in its environment but this. It runs
  * again, twice at most, when on a machine that stood still something did not answer it in time.
@@ -21,7 +27,20 @@ export function cliHere(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<CliEnding> {
-  return chancesOfStarved(2, () => once(args, environment), ({ out, err }) => out !== "" || !LATE.test(err));
+  return untilInTime(() => once(args, environment));
+}
+
+/** The same in a process of its own, in the runtime of this one. */
+export function cliApart(args: readonly string[], options: CliOptions = {}): Promise<CliEnding> {
+  return untilInTime(() => runCli(args, options));
+}
+
+async function untilInTime(run: () => Promise<CliEnding>): Promise<CliEnding> {
+  const quiet = async () => {
+    const { err, ...ending } = await run();
+    return { ...ending, err: err.replace(LOGGED, "") };
+  };
+  return await chancesOfStarved(2, quiet, ({ out, err }) => out !== "" || !LATE.test(err));
 }
 
 async function once(

@@ -24,7 +24,7 @@
  * @module
  */
 import process from "node:process";
-import { setImmediate, setTimeout } from "node:timers";
+import { setImmediate, setInterval } from "node:timers";
 import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { backup, file } from "./commands/file.ts";
@@ -262,8 +262,11 @@ function ownTerminal(): OwnTerminal {
   return { terminal, flushed, close };
 }
 
-/** Time that the process may stay open after a command has ended, in ms. */
-const MAX_OPEN = 1_000;
+/**
+ * How long the process may stay open after a command has ended: so many turns of the event loop, this many ms apart. A
+ * process that stands still on a busy machine is not held open, and has its turns afterwards.
+ */
+const [MAX_TURNS, TURN] = [20, 50];
 
 if (import.meta.main) {
   // the listeners stay, because a reader that closes the pipe may be noticed after the last write
@@ -271,12 +274,14 @@ if (import.meta.main) {
   process.exitCode = await run(process.argv.slice(2), worded(terminal));
   // begins when everything is printed; the timer does not hold the process open: it fires only if something else does
   void flushed().then(() => {
-    setTimeout(() => {
+    let turns = 0;
+    setInterval(() => {
+      if (++turns < MAX_TURNS) return;
       process.stderr.write(
         "catga: a loaded file holds the process open, as by an app, a server or a timer that it starts; the process " +
           "was ended. Give commands only files that export contracts and handlers, and --codec one that exports a codec\n",
       );
       process.exit();
-    }, MAX_OPEN).unref();
+    }, TURN).unref();
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The command line tool where what it prints is judged: in this process, or in one of its own. What a machine that stood
- * still adds to it is left out.
+ * The command line tool where what it prints is judged: in this process, or in one of its own, without what a machine
+ * that stood still adds to it.
  */
 import { cli } from "../../src/cli/main.ts";
 import { type CliEnding, type CliOptions, runCli } from "../processes/cli_process.ts";

@@ -297,6 +297,23 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/two_runtimes": 9,
   "test/faults/handler": 5,
 }));
+/** Rooms whose code has nothing of a runtime: no socket, file, process or server of its own. */
+const ANY_RUNTIME =
+  /^src\/(?:check|cluster|contract|dispatch|entities|flow|log|nats\/(?!connection\/)|state|testing)\//;
+/** Files of these rooms, and long ones, that are about what each runtime does in its own way, or are a port's suite. */
+const BOTH_RUNTIMES: ReadonlySet<string> = new Set([
+  "src/cluster/server_restart",
+  "src/data/cron_zones",
+  "src/nats/bucket/key_value_store",
+  "src/nats/connection/wrong_settings",
+  "src/nats/event_log",
+  "test/invalid_options",
+]);
+/** A file that asks which runtime it is in: it plays a share there, starts processes of it, or expects other things. */
+const ASKS_RUNTIME = new RegExp(
+  String.raw`\b(?:OWN_RUNTIMES|THIS_RUNTIME|\w*[oO]fThisRuntime|exploredByThisRuntime|runtimeBinary|inBun|startCli)\b` +
+    String.raw`|\brunCli\b|"(?:Bun|Deno)" in |\b(?:Bun|Deno)\.\w`,
+);
 /** How many seconds any other file takes. */
 const SHORT = 0.5;
 /** Hooks of a whole file would hold for the files beside it. */
@@ -326,6 +343,21 @@ export function isSwept(file: string): boolean {
 }
 
 /**
+ * The runtime in which a change plays a file with this code that has nothing of a runtime, or takes long; `undefined`:
+ * in both. The shorter ones of each room meet both runtimes, half of them each; `task test:all` plays each in the other
+ * one, too.
+ */
+export function onlyRuntime(file: string, code: string): "deno" | "bun" | undefined {
+  const name = file.replace(/_test\.ts$/, "");
+  if (BOTH_RUNTIMES.has(name) || !(LONG.has(name) || ANY_RUNTIME.test(file)) || ASKS_RUNTIME.test(code)) {
+    return undefined;
+  }
+  // of each file by itself: a new one moves no other
+  const sum = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_521, 0);
+  return sum % 2 === 0 ? "deno" : "bun";
+}
+
+/**
  * True for a file of `task test:file`: it tests what is kept in memory, in a network or by an app alone, which then is
  * kept in a file.
  */
@@ -343,9 +375,13 @@ const NOT_ON_FILE: ReadonlySet<string> = new Set([
 ]);
 
 /** The files named in this module: each is to exist. */
-export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SWEPT, ...SECONDS.keys()].map((name) =>
-  `${name}_test.ts`
-);
+export const NAMED: readonly string[] = [
+  ...LONG.keys(),
+  ...RELEASE.keys(),
+  ...SWEPT,
+  ...SECONDS.keys(),
+  ...BOTH_RUNTIMES,
+].map((name) => `${name}_test.ts`);
 
 /** The files in the order in which they had best start: one that starts last runs alone at the end. */
 export function longestFirst(files: readonly string[]): string[] {

@@ -1,11 +1,11 @@
-import { assertEquals, assertMatch } from "@std/assert";
-import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { dirname, join } from "node:path";
 import { runtimeBinary } from "../test/processes/node_process.ts";
-import { bundleTests, isLong, misjudged, NAMED, secondsOf } from "./bundles.ts";
+import { bundleTests, isLong, misjudged, NAMED, onlyRuntime, secondsOf } from "./bundles.ts";
 import { Processes } from "./processes.ts";
 import { FAULTS, runTests, testFiles } from "./test_run.ts";
 
@@ -97,6 +97,41 @@ describe("bundleTests", () => {
     assertEquals({ passed, failed, skipped }, { passed: 2, failed: 2, skipped: 0 });
     assertMatch(notes[0], /^fails\n[^]*boom[^]*\/a_test\.ts:4/);
     assertMatch(notes[1], /^b_test\.ts loads\n[^]*broken/);
+  });
+});
+
+describe("onlyRuntime", () => {
+  const files: [file: string, code: string, both: boolean, why: string][] = [
+    ["src/flow/runs_test.ts", "", false, "a room without a runtime"],
+    ["src/flow/runs_test.ts", 'const times = "Bun" in globalThis ? 2 : 1;', true, "a file that asks for its runtime"],
+    ["src/flow/runs_test.ts", "for (const seed of seedsOfThisRuntime(9)) {}", true, "shares its seeds out"],
+    ["src/flow/runs_test.ts", "await startNode(OWN_RUNTIMES[0], url)", true, "starts processes of its runtime"],
+    ["src/flow/runs_test.ts", "// the default in Bun is 5 s", false, "a comment about a runtime"],
+    ["src/nats/bucket/watch_test.ts", "", false, "a long one"],
+    ["test/log_hostile_test.ts", "", false, "a long one outside of the rooms"],
+    ["src/nats/event_log_test.ts", "", true, "the suite of a port"],
+    ["src/nats/connection/transport_test.ts", "", true, "sockets"],
+    ["src/http/edge_test.ts", "", true, "the runtimes' servers"],
+    ["src/file/file_test.ts", "", true, "files"],
+    ["test/leaks_test.ts", "", true, "a short one outside of the rooms"],
+  ];
+  for (const [file, code, both, why] of files) {
+    it(`${both ? "both runtimes" : "one runtime"}: ${why}`, () => {
+      assertEquals(onlyRuntime(file, code) === undefined, both);
+    });
+  }
+
+  it("each room without a runtime has files in either one", async () => {
+    const root = fileURLToPath(new URL("..", import.meta.url));
+    const played = new Map<string, Set<string>>();
+    for (const file of await testFiles(root, ["src"])) {
+      const only = onlyRuntime(file, await readFile(join(root, file), "utf8"));
+      if (only === undefined || isLong(file)) continue;
+      const room = file.split("/")[1];
+      played.set(room, (played.get(room) ?? new Set()).add(only));
+    }
+    assertEquals([...played].filter(([, runtimes]) => runtimes.size < 2), []);
+    assert(played.size > 5, [...played.keys()].join());
   });
 });
 

@@ -8,6 +8,7 @@
  *   deno task check                          all of it
  *   deno task check --no-published-tests     without the tests as published, which wait for a server as others do
  *   deno task check --published-tests        these alone
+ *   deno task check --published-tests --release      before a release: with those that take long
  *
  * Ends with `N passed, N failed`: of the tests and programs that ran as published; a failed check counts as 1 failed.
  *
@@ -19,16 +20,16 @@ import { findExamples, LENDER, PAGES, writeExamples } from "./examples.ts";
 import { readImports } from "./import_graph.ts";
 import { importViolations } from "./import_rules.ts";
 import { Processes } from "./processes.ts";
-import { consumePublished, testPublished } from "./published.ts";
+import { consumePublished, LEFT_OUT, testPublished } from "./published.ts";
 import { registryAt } from "./registry.ts";
 import { sourceFiles } from "./sources.ts";
 import { printSummary, type Row } from "./test_run.ts";
 
 const MINUTES = 60_000;
-const [ALONE, LEFT_OUT] = ["--published-tests", "--no-published-tests"];
-const unknown = Deno.args.filter((word) => word !== ALONE && word !== LEFT_OUT);
-if (unknown.length > 0 || Deno.args.length > 1) {
-  console.error(`${unknown.join(" ") || Deno.args.join(" ")}: known are ${ALONE} or ${LEFT_OUT}`);
+const [ALONE, WITHOUT, RELEASE] = ["--published-tests", "--no-published-tests", "--release"];
+const words = Deno.args.join(" ");
+if (!["", ALONE, WITHOUT, `${ALONE} ${RELEASE}`].includes(words)) {
+  console.error(`${words}: known are ${ALONE}, ${ALONE} ${RELEASE} or ${WITHOUT}`);
   Deno.exit(2);
 }
 /** What hangs is ended after this; beside other work, as in `.ci/run`, a check takes many times as long as alone. */
@@ -57,10 +58,15 @@ const checks = async () => [
   ]),
   ...(published ? [consumePublished(processes, root, registry)] : [publishing(), untested()]),
 ];
-const publishedTests = () => published ? [testPublished(processes, root, registry)] : [];
+const publishedTests = () =>
+  published
+    ? [
+      testPublished(processes, root, registry, Deno.args.includes(RELEASE) ? [] : LEFT_OUT),
+    ]
+    : [];
 const rows = await Promise.all<Row | Row[]>([
   ...(Deno.args.includes(ALONE) ? [] : await checks()),
-  ...(Deno.args.includes(LEFT_OUT) ? [] : publishedTests()),
+  ...(Deno.args.includes(WITHOUT) ? [] : publishedTests()),
 ]);
 if (rows.length === 0) rows.push(untested());
 const { failed } = printSummary(rows.flat());

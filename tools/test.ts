@@ -1,13 +1,14 @@
 /**
  * `deno task test`: the tests in Deno and in Bun, and the examples in the docs; not the long ones, not the fault suite.
  *
- *   deno task test                      all but the long ones
+ *   deno task test                      all but the long ones; in one runtime what has nothing of a runtime
  *   deno task test src/nats --deno      all tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
  *   deno task test:file                 those that keep state in memory, on files: `runsOnFile` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
- *   deno task test:all                  all of these, what only guards a release (`guardsRelease` of `bundles.ts`), and
- *                                       all cells of those of which a change plays a share (`isSwept`)
+ *   deno task test:all                  all of these, what only guards a release (`guardsRelease` of `bundles.ts`),
+ *                                       all cells of those of which a change plays a share (`isSwept`), and what a
+ *                                       change plays in one runtime in the other one (`--other`; `onlyRuntime`)
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
@@ -33,6 +34,7 @@ import {
   isSwept,
   longestFirst,
   misjudged,
+  onlyRuntime,
   runsOnFile,
   secondsOf,
 } from "./bundles.ts";
@@ -48,7 +50,7 @@ const LIMIT = 60 * MINUTES;
 const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
-const { values: { long, release, file: onFile, ...wanted }, positionals: paths } = words();
+const { values: { long, release, other, file: onFile, ...wanted }, positionals: paths } = words();
 const wants = (what: keyof typeof wanted) => Object.keys(wanted).length === 0 || wanted[what] === true;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -58,10 +60,14 @@ const runsFaults = release || paths.some((path) => `${path}/`.startsWith(FAULTS)
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter(release ? (file) => guardsRelease(file) || isSwept(file) : (file) => isNamed(file) || !guardsRelease(file))
   .filter((file) => runsFaults || !file.startsWith(FAULTS))
-  .filter((file) => onFile ? runsOnFile(file) : release || (long ? isLong(file) : paths.length > 0 || !isLong(file)));
+  .filter((file) =>
+    onFile ? runsOnFile(file) : release || other || (long ? isLong(file) : paths.length > 0 || !isLong(file))
+  );
 const files = longestFirst(found);
-const jobs = runsFaults ? FAULT_JOBS : long || onFile ? LONG_JOBS : JOBS;
-const examples = long || release || onFile ? [] : await findExamples(
+/** Whoever names paths wants both runtimes. */
+const [inDeno, inBun] = paths.length > 0 || release || onFile ? [files, files] : await sharedOut();
+const jobs = runsFaults ? FAULT_JOBS : long || other || onFile ? LONG_JOBS : JOBS;
+const examples = long || release || other || onFile ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : PAGES,
 );
@@ -84,28 +90,28 @@ await putOnPath("deno", Deno.execPath());
 if (typeof bun === "string") await putOnPath("bun", bun);
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
-if (wants("deno") && files.length > 0) {
+if (wants("deno") && inDeno.length > 0) {
   // `task check` looks at the types, of all files at once
   // what the processes of the fault suite leave is theirs
   // the files of `test:file` are closed when their networks are collected
   const map = onFile ? "test/on_file" : "tools/sanitized";
   const mapped = runsFaults ? [] : [`--import-map=${join(root, map, "import_map.json")}`];
   const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", ...mapped, "--junit-path={report}"];
-  const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
+  const bundles = runsFaults ? inDeno : await bundleTests(scratch, root, inDeno);
   const env = { DENO_JOBS: `${jobs}` };
   await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
 }
 if (typeof bun === "object") rows.push(Promise.resolve(bun));
-else if (bun !== undefined && wants("bun")) {
+else if (bun !== undefined && wants("bun") && inBun.length > 0) {
   // by these times, in ms, Bun starts the longest first
   const timings = join(scratch, "timings.json");
-  const times = files.map((file) => [file, secondsOf(file) * 1_000]);
+  const times = inBun.map((file) => [file, secondsOf(file) * 1_000]);
   await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
   // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
   const preloaded = onFile ? ["--preload=./test/on_file/preload.ts"] : [];
   const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`, ...preloaded];
   const command = [bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
-  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
+  await start({ title: BUN, command, files: inBun.map((file) => `./${file}`), limit: LIMIT });
 }
 if (wants("doc") && examples.length > 0) {
   // `task check` looks at their types, with those of all sources
@@ -124,6 +130,18 @@ for (const line of misjudged(files, ended)) console.log(line);
 const { passed, failed } = printSummary(ended);
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 
+/** The files that Deno runs, and those that Bun runs: with `--other` what each leaves to the other one. */
+async function sharedOut(): Promise<[inDeno: string[], inBun: string[]]> {
+  const only = new Map(
+    await Promise.all(
+      files.map(async (file) => [file, onlyRuntime(file, await Deno.readTextFile(join(root, file)))] as const),
+    ),
+  );
+  const besides = (runtime: "deno" | "bun") =>
+    files.filter((file) => other ? only.get(file) === runtime : only.get(file) !== runtime);
+  return [besides("bun"), besides("deno")];
+}
+
 /** True for a file that was asked for by its path, and not by a folder. */
 function isNamed(file: string): boolean {
   return paths.some((path) => path.replace(/^\.\//, "") === file);
@@ -135,11 +153,11 @@ function words() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { deno: flag, bun: flag, doc: flag, long: flag, release: flag, file: flag },
+      options: { deno: flag, bun: flag, doc: flag, long: flag, release: flag, other: flag, file: flag },
     });
   } catch (error) {
     console.error(
-      `${(error as Error).message}; known are --deno, --bun, --doc, --long, --release and --file, and paths`,
+      `${(error as Error).message}; known are --deno, --bun, --doc, --long, --release, --other and --file, and paths`,
     );
     Deno.exit(2);
   }

@@ -178,6 +178,10 @@ export type {
 } from "./src/contract/declaration/handler.ts";
 export type { LimitNumbers, NamedLimit } from "./src/contract/nodes/announcement.ts";
 export type {
+  KeyPause,
+  LimitHealth,
+  LimitOverride,
+  LimitSetting,
   NodeChange,
   Route,
   RouteName,
@@ -185,6 +189,7 @@ export type {
   StoreHealth,
   SubscriptionHealth,
   SubscriptionPause,
+  WaitingKey,
 } from "./src/contract/nodes/node_info.ts";
 export type { LogFields } from "./src/contract/nodes/observer.ts";
 export type { FailOptions, Success } from "./src/contract/calls/result.ts";

@@ -154,6 +154,7 @@ function instrumentsOf(meter: Meter) {
     outboxStopped: level("catga.sql.stopped", "{outbox}", "Outboxes that are not published until somebody decides"),
     limitRunning: level("catga.log.limit.running", "{message}", "Messages that have a slot of a limit over all nodes"),
     limitWaiting: level("catga.log.limit.waiting", "{message}", "Messages that wait for a limit over all nodes"),
+    limitPaused: level("catga.log.limit.paused", "{limit}", "Limits that an operator has paused, or a key of which"),
     inFlight: level(
       "catga.in_flight",
       "{message}",
@@ -188,9 +189,10 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   const raised = new Set<string>();
   /** Stores whose outboxes this node has relayed. */
   const relayed = new Set<string>();
-  const { openRuns: level, limitRunning, limitWaiting, outboxOldest, outboxRefused, outboxStopped } = instruments;
+  const { openRuns: level, limitRunning, limitWaiting, limitPaused, outboxOldest, outboxRefused, outboxStopped } =
+    instruments;
   const openRuns = new OpenRuns(app);
-  const ofLog = [dead, retrying, open, lag, oldest, stopped, paused, limitRunning, limitWaiting];
+  const ofLog = [dead, retrying, open, lag, oldest, stopped, paused, limitRunning, limitWaiting, limitPaused];
   const ofOutboxes = [outboxOldest, outboxRefused, outboxStopped];
   const gauges = [alarms, inFlight, queued, breakersOpen, nodes, ...ofLog, ...ofOutboxes, level];
   const read = (result: BatchObservableResult) => {
@@ -230,6 +232,10 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
         const limit = known.limits?.find((each) => `${subscription} ${each.name}` === text);
         result.observe(limitRunning, limit?.running ?? 0, of);
         result.observe(limitWaiting, limit?.waiting ?? 0, of);
+        const isPaused = known.overrides?.some(({ limit, paused, keys }) =>
+          (paused ?? keys) !== undefined && text.split(" by key")[0] === `${subscription} ${limit}`
+        );
+        result.observe(limitPaused, isPaused && state !== "following" ? 1 : 0, of);
       }
       result.observe(paused, state === "following" || known.paused === undefined ? 0 : 1, attributes);
       result.observe(stopped, state === "stopped" || state === "stalled" ? 1 : 0, attributes);

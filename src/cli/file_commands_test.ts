@@ -84,6 +84,78 @@ describe("the tool and a file", () => {
     assertEquals(top.nodes.map(({ node }: { node: string }) => node), ["shop-1"]);
   });
 
+  it("limits: what runs and waits, pauses and numbers beside the process and over its restart", {
+    timeout: 300_000,
+  }, async () => {
+    const gate = Promise.withResolvers<void>();
+    const handled: number[] = [];
+    const start = () =>
+      catga({
+        ...{ file: { path: file, durability: "process" }, service: "shop", id: "shop-1", logger: quiet },
+        handlers: Paid.on(async ({ i }) => {
+          if (i < 2) await gate.promise;
+          handled.push(i);
+        }, { name: "billing", limit: { name: "bank", key: ({ i }) => i < 100 ? "A" : "B", running: 2 } }),
+      });
+    const first = await start();
+    for (let i = 0; i < 5; i++) unwrap(await first.publish(Paid, { i }));
+    const shown = async () => json((await run("limits", "--json")).out)[0];
+    await eventually("three to wait", async () => (await shown())?.waiting === 3);
+    const { service, subscription, limit, isByKey, program, running, keys, waits } = await shown();
+    assertEquals([service, subscription, limit, isByKey], ["shop", "billing", "bank", true]);
+    assertEquals([program, running, keys], [{ running: 2 }, 2, 1]);
+    assertEquals(waits, [{ key: "A", running: 2, waiting: 3 }]);
+    const listed = await run("limits");
+    assertMatch(listed.out, /^SERVICE +SUBSCRIPTION +LIMIT +RUNNING +PER +WAITING +KEYS +SET/);
+    assertMatch(listed.out, /shop +billing +bank +2 of 2 each +- +3 +1 +-/);
+    assertEquals(listed.err, 'shop/billing bank: most wait of the key "A" (3, 2 run)\n');
+    const paused = await run("limits", "pause", "bank", "--key", "A", "--reason", "full", "--for", "1h");
+    assertEquals([paused.code, paused.out, paused.err], [0, 'paused for the key "A": shop/billing bank\n', ""]);
+    assertEquals((await run("limits", "set", "bank", "--per", "5/1m", "--burst", "9")).out.slice(0, 3), "set");
+    gate.resolve();
+    await eventually("what runs to end", () => handled.length === 2);
+    unwrap(await first.publish(Paid, { i: 100 }));
+    await eventually("another key", () => handled.includes(100));
+    await first.drain();
+    await using _ = await start();
+    unwrap(await _.publish(Paid, { i: 101 }));
+    await eventually("another key after the restart", () => handled.includes(101));
+    assertEquals(handled.toSorted((a, b) => a - b), [0, 1, 100, 101]);
+    const { out, err } = await run("limits");
+    assertMatch(out, /shop +billing +bank +0 of 2 each +5\/1m +3 +\d +1 key paused, numbers/);
+    assertMatch(err, /^shop\/billing bank: the key "A" is paused by an operator since \S+Z, until \S+Z: full$/m);
+    assertMatch(
+      err,
+      /^shop\/billing bank: set by an operator since \S+Z: per 5\/1m, burst 9; the program says running 2$/m,
+    );
+    const subscriptions = await run("subscriptions");
+    assertStringIncludes(subscriptions.err, 'shop/billing bank: the key "A" is paused by an operator');
+    assertStringIncludes((await run("doctor")).out, "An operator has paused the limit bank of shop/billing");
+    const wrong = await run("limits", "resume", "bank");
+    assertEquals([wrong.code, wrong.err.includes('these keys are: "A" (--key)')], [1, true], wrong.err);
+    assertEquals(
+      (await run("limits", "resume", "bank", "--key", "A", "--json")).out,
+      [
+        ...['{"resume":{"service":"shop","subscription":"billing","limit":"bank"}}\n'],
+      ].join(),
+    );
+    await eventually("all to be handled", () => handled.length === 7);
+    assertEquals((await run("limits", "clear", "bank")).out, "as the program says: shop/billing bank\n");
+    assertEquals((await shown()).override, undefined);
+    for (
+      const args of [
+        ...[["pause"], ["stop", "bank"], ["set", "bank"], ["set", "bank", "--running", "0"], [
+          "clear",
+          "bank",
+          "--key",
+          "A",
+        ]],
+        ...[["set", "bank", "--per", "5"], ["set", "bank", "--per", "5/x"], ["--running", "3"]],
+      ]
+    ) assertEquals((await run("limits", ...args)).code, 2, args.join(" "));
+    assertEquals((await run("limits", "pause", "nothing")).code, 1);
+  });
+
   it("works on what an ended process has left, and the next process carries on", async () => {
     const first = await app();
     unwrap(await first.start(Export, "a"));

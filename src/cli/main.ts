@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
+ * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `limits`,
+ * `dead`, `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
  * `bench`, `dashboard` and `docs`; `--help` explains each.
  *
  * @example
@@ -41,6 +41,7 @@ import { dashboard } from "./commands/dashboard.ts";
 import { docs } from "./commands/docs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { move, pull } from "./commands/move.ts";
+import { limits } from "./commands/limits.ts";
 import { locks } from "./commands/locks.ts";
 import { nodes } from "./commands/nodes.ts";
 import { dead } from "./commands/dead.ts";
@@ -67,6 +68,7 @@ const COMMANDS: readonly CliCommand[] = [
   call,
   watch,
   subscriptions,
+  limits,
   dead,
   rewind,
   schedules,

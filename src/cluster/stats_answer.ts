@@ -15,7 +15,7 @@ import { byteLength, exceeds } from "../data/utf8.ts";
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
-  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "unreadable">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "limits" | "unreadable">;
   readonly endpoint: Pick<Endpoint, "peers" | "payloadLimit"> & { readonly inbound: Pick<Endpoint["inbound"], "load"> };
 }
 
@@ -32,8 +32,8 @@ export class StatsAnswer {
   }
 
   /**
-   * The {@link NodeStats} as JSON, without members that are 0 or empty. If the text is too long, leaders, peers and
-   * contracts that do not fit are left out, the least used first.
+   * The {@link NodeStats} as JSON, without members that are 0 or empty. If the text is too long, leaders, limits,
+   * peers and contracts that do not fit are left out, the least used first.
    */
   text(): string {
     const now = this.#options.clock.monotonic();
@@ -61,8 +61,9 @@ export class StatsAnswer {
     const limit = nodeAnswerLimit(payloadLimit);
     const peers = this.#peers();
     const contracts = host.runner.counts.all;
-    const whole = JSON.stringify({ ...head, leads, peers, contracts });
-    return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
+    const { limits } = host;
+    const whole = JSON.stringify({ ...head, ...(limits.length > 0 && { limits }), leads, peers, contracts });
+    return exceeds(whole, limit) ? cut({ head, limits, leads, peers, contracts }, limit) : whole;
   }
 
   /** Returns the statistics of the peers to which this node has sent requests. */
@@ -81,16 +82,20 @@ export class StatsAnswer {
  * the number of contracts left out.
  */
 function cut(
-  { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
+  { head, limits, leads, peers, contracts }:
+    & { head: object }
+    & Record<"limits" | "leads" | "peers" | "contracts", readonly unknown[]>,
   limit: number,
 ): string {
   const room = limit - byteLength(JSON.stringify(head)) - COMMAS;
   const led = fitting(leads, room / 4);
+  const limited = fitting(limits, room / 4);
   const known = fitting(peers, room / 2 - led.size);
-  const counted = fitting(contracts, room - led.size - known.size);
+  const counted = fitting(contracts, room - led.size - limited.size - known.size);
   return JSON.stringify({
     ...head,
     moreContracts: contracts.length - counted.count,
+    ...(limited.count > 0 && { limits: limits.slice(0, limited.count) }),
     leads: leads.slice(0, led.count),
     peers: peers.slice(0, known.count),
     contracts: contracts.slice(0, counted.count),

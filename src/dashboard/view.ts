@@ -6,6 +6,7 @@
 import type { Alarm, ObservedLetters, ObservedStream } from "../contract/nodes/alarms.ts";
 import type { Kind } from "../contract/declaration/contract.ts";
 import type { DeadLetter, SubscriptionInfo } from "../contract/calls/durable_messages.ts";
+import type { LimitHealth } from "../contract/nodes/node_info.ts";
 import type { RunStatus } from "../contract/calls/flow.ts";
 import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 
@@ -230,6 +231,8 @@ export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "r
   readonly rate: number;
   /** Lags of the subscription in the last 15 minutes, the oldest first. */
   readonly lags: readonly number[];
+  /** Its limits, as its leader says; absent: there are none, or the leader is not known. */
+  readonly limits?: readonly LimitHealth[];
 }
 
 /** A message that a subscription has parked in its store. */

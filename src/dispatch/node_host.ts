@@ -8,6 +8,7 @@ import type { UsedContracts } from "../contract/nodes/used_contracts.ts";
 import type { UnreadableEntity } from "../contract/nodes/alarms.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { Health } from "../contract/nodes/node_info.ts";
+import type { LedLimits } from "../contract/nodes/node_stats.ts";
 import type { Result } from "../contract/calls/result.ts";
 import type { SendOptions } from "../contract/calls/send_options.ts";
 import type { CatgaError } from "../error.ts";
@@ -35,6 +36,8 @@ export interface NodeHost extends ContextHost {
   readonly unready: string | undefined;
   /** Alarms about problems that the node sees. */
   readonly alarms: Health["alarms"];
+  /** The limits of the subscriptions that the node leads. */
+  readonly limits: readonly LedLimits[];
   /** Entities that the node could not read. */
   readonly unreadable: readonly UnreadableEntity[];
   /** Number of handlers that run on the node, plus its sends that wait for answers. */

@@ -48,6 +48,7 @@ import type {
   TellOptions,
   WatchOptions,
 } from "../contract/calls/flow.ts";
+import type { LedLimits } from "../contract/nodes/node_stats.ts";
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Result } from "../contract/calls/result.ts";
 import type { Catga, DrainOptions } from "../contract/nodes/running_node.ts";
@@ -324,6 +325,12 @@ export class App implements NodeHost, DrainableNode {
     const { backlog } = this.#remote?.health ?? {};
     const stores = this.stores.map(({ health }) => health);
     return this.#parts.alarms.alarms(subscriptions, backlog, this.#remote?.mismatches, stores);
+  }
+
+  get limits(): readonly LedLimits[] {
+    return (this.#opened?.health ?? []).flatMap(({ service, name, limits = [] }) =>
+      limits.length === 0 ? [] : [{ subscription: `${service}/${name}`, limits }]
+    );
   }
 
   get unreadable(): readonly UnreadableEntity[] {

@@ -265,6 +265,7 @@ export class NodeAlarms {
 
   #subscription(health: SubscriptionHealth): ObservedSubscription {
     const { service, name, state, error, lag, open, ends, retrying, lastFailure, hanging, awaiting, paused } = health;
+    const { limits, overrides } = health;
     const label = `${service}/${name}`;
     const stopped = this.#stopped.get(label);
     const why = state === "stalled"
@@ -274,7 +275,7 @@ export class NodeAlarms {
       label,
       lag,
       ends,
-      ...{ hanging, awaiting, paused, open: open + retrying },
+      ...{ hanging, awaiting, paused, limits, overrides, open: open + retrying },
       ...(READ_MODEL_STATES.has(state) && lastFailure !== undefined
         ? { failing: { ...lastFailure, count: retrying } }
         : {}),

@@ -44,6 +44,8 @@ export interface LogHandler extends
   readonly batch?: { readonly max: number; readonly within: number };
   /** Tenants share it: those whose names the messages' begin with, up to a dash. */
   readonly fair?: boolean;
+  /** So many of each key run at once, over all nodes. */
+  readonly limit?: { readonly name: string; readonly running: number };
 }
 
 /** What a handler uses of its message. */
@@ -128,8 +130,12 @@ async function main(): Promise<void> {
   const made = contracts(version);
   const handlers = handles.map((handler) => {
     const sub = subscriptionOf(handler, service, id);
-    const { category, name, from, each, batch, fair, ...own } = handler;
-    const shared = fair ? { ...own, fair: ({ entry }: Task) => entry.split("-")[0] } : own;
+    const { category, name, from, each, batch, fair, limit, ...own } = handler;
+    const shared = {
+      ...own,
+      ...(fair && { fair: ({ entry }: Task) => entry.split("-")[0] }),
+      ...(limit && { limit: { ...limit, key: ({ key = "" }: Task) => key } }),
+    };
     const fn = (task: Task, ctx: Context) => run(category, sub, task, ctx);
     if (category === "Job" || category === "Charge") {
       const { timeout: _, ...taken } = shared;

@@ -4,8 +4,9 @@
  */
 import { isEndpoint, nodeOf } from "../../contract/nodes/subjects.ts";
 import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../../contract/nodes/alarms.ts";
+import type { LimitHealth, WaitingKey } from "../../contract/nodes/node_info.ts";
 import { isContractName } from "../../contract/declaration/contract.ts";
-import type { ContractStats, NodeStats, PeerStats } from "../../contract/nodes/node_stats.ts";
+import type { ContractStats, LedLimits, NodeStats, PeerStats } from "../../contract/nodes/node_stats.ts";
 import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
 import { LATENCY_BUCKETS } from "../../data/latency_buckets.ts";
 
@@ -28,6 +29,8 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
   if (leads === undefined) return "leads are malformed";
   const alarms = readList(answer.alarms, readAlarm, MAX_ALARMS);
   if (alarms === undefined) return "alarms are malformed";
+  const limits = readList(answer.limits, readLedLimits, MAX_LED);
+  if (limits === undefined) return "limits are malformed";
   const unreadable = readList(answer.unreadable, readUnreadable, MAX_UNREADABLE);
   if (unreadable === undefined) return "unreadable is malformed";
   const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts"]);
@@ -37,6 +40,7 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
     ...counts,
     ...{ contracts, peers, leads },
     ...(alarms.length === 0 ? {} : { alarms }),
+    ...(limits.length === 0 ? {} : { limits }),
     ...(unreadable.length === 0 ? {} : { unreadable }),
     process: { rss: process.rss, cpu: process.cpu },
   };
@@ -64,6 +68,32 @@ function readAlarm(given: unknown): Alarm | undefined {
   if (typeof about !== "string" || typeof message !== "string" || typeof docs !== "string") return undefined;
   if (!isNotNegative(since) || !isNotNegative(count)) return undefined;
   return { kind, about: about.slice(0, 400), severity, message: message.slice(0, 2_000), since, count, docs };
+}
+
+function readLedLimits(given: unknown): LedLimits | undefined {
+  if (!isRecord(given) || typeof given.subscription !== "string") return undefined;
+  const limits = readList(given.limits, readLimit, MAX_LIMITS_OF_ONE);
+  return limits && { subscription: given.subscription.slice(0, 1_024), limits };
+}
+
+function readLimit(given: unknown): LimitHealth | undefined {
+  if (!isRecord(given) || typeof given.name !== "string") return undefined;
+  const counts = readCounts(given, ["running", "waiting"]);
+  const waits = readList(given.waits, readWaitingKey, MAX_WAITING_KEYS);
+  if (counts === undefined || waits === undefined) return undefined;
+  const { name, pausedFor, keys } = given;
+  return {
+    ...{ name: name.slice(0, 1_024), ...counts },
+    ...(isNotNegative(pausedFor) && { pausedFor }),
+    ...(isCount(keys) && { keys }),
+    ...(waits.length > 0 && { waits }),
+  };
+}
+
+function readWaitingKey(given: unknown): WaitingKey | undefined {
+  if (!isRecord(given) || typeof given.key !== "string") return undefined;
+  const counts = readCounts(given, ["running", "waiting"]);
+  return counts && { key: given.key.slice(0, 1_024), ...counts };
 }
 
 function readUnreadable(given: unknown): UnreadableEntity | undefined {
@@ -127,5 +157,8 @@ const MAX_CONTRACTS = 16_384;
 const MAX_PEERS = 65_536;
 const MAX_ALARMS = 50;
 const MAX_UNREADABLE = 200;
+const MAX_LED = 4_096;
+const MAX_LIMITS_OF_ONE = 1_024;
+const MAX_WAITING_KEYS = 10;
 const MAX_LEADS = 16_384;
 const MAX_CODES = 65;

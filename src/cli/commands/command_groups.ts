@@ -34,6 +34,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     title: "Messages, runs and entities that are stored",
     examples: {
       subscriptions: "catga subscriptions",
+      limits: "catga limits pause bank --key acme --for 10m",
       dead: "catga dead replay --code TIMEOUT --yes",
       rewind: "catga rewind mails 24h",
       schedules: "catga schedules cancel Remind r-7",

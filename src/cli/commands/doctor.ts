@@ -130,6 +130,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     await ofQueued(view, nodes, seen);
     const handled = new Set(nodes.flatMap(({ handles }) => handles));
     await ofSchedules(view, handled, seen);
+    await ofLimits(view, seen);
     await ofRuns(view, handled, seen);
   } finally {
     watch[Symbol.dispose]();
@@ -399,6 +400,25 @@ async function ofSchedules(
   }
 }
 
+/** Finds limits whose numbers operators have set for long, and settings of limits that no program has any more. */
+async function ofLimits(view: ClusterView, { findings }: Examination): Promise<void> {
+  const stream = await view.stream("subscriptions").catch(() => undefined);
+  if (stream === undefined) return;
+  const forgotten = stream.serverTime - OLD_SETTING;
+  for (const { service, subscription, limit, override, program } of await view.administration().limits()) {
+    const { set } = override ?? {};
+    if (override === undefined || (program !== undefined && (set === undefined || set.since > forgotten))) continue;
+    const about = `${service}/${subscription} ${limit}`;
+    findings.push({
+      ...{ kind: "limit-set", about, severity: "warning", docs: "catga docs cli#limits" },
+      message: program === undefined
+        ? `An operator has set something of the limit ${about}, which no running program has.`
+        : `An operator has set the numbers of the limit ${about} over a week ago.`,
+      advice: "Have the program say it, and take it back: catga limits clear.",
+    });
+  }
+}
+
 /** Finds workflow runs that were due and that no schedule has woken. */
 async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Examination): Promise<void> {
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
@@ -463,6 +483,8 @@ function report(findings: readonly DoctorFinding[], looked: readonly string[], f
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
 /** Buckets that the documented permissions of the tool include. */
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
+/** Time after which numbers that operators have set of a limit are forgotten rather than meant, in ms: a week. */
+const OLD_SETTING = 604_800_000;
 /** Maximum number of schedules that are examined. */
 const MAX_SCHEDULES = 10_000;
 /**

@@ -11,6 +11,7 @@ import { UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
 import { type CliCommand, DONE } from "../terminal/cli_command.ts";
 import { Listing, print } from "../terminal/listing.ts";
+import { overrideTexts } from "./limits.ts";
 import { findSubscription } from "../terminal/subscription_name.ts";
 
 /** The `subscriptions` command of the tool. */
@@ -72,7 +73,9 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       listing.end(`no subscriptions${match} ${view.place}`);
       for (const info of json ? [] : all) {
         if (only !== undefined && info.service !== only) continue;
-        for (const text of [pausedText(info), behindText(info)]) {
+        const { service, name, overrides = [] } = info;
+        const ofLimits = overrides.flatMap((each) => overrideTexts(`${service}/${name} ${each.limit}`, each));
+        for (const text of [pausedText(info), behindText(info), ...ofLimits]) {
           if (text !== undefined) terminal.say(printable(text));
         }
       }

@@ -3,7 +3,7 @@
  * `app.follow` returns.
  */
 import { checkKnown, checkNumber, checkSignal, checkString, LATEST, show, TEN_YEARS } from "../../data/checks.ts";
-import type { SubscriptionPause } from "../nodes/node_info.ts";
+import type { LimitOverride, SubscriptionPause } from "../nodes/node_info.ts";
 import { checkSending, type PublishOptions, type SendOptions } from "./send_options.ts";
 import type { ContractOptions, DurableContract, DurableContractOptions } from "../declaration/contract.ts";
 
@@ -149,6 +149,8 @@ export interface SubscriptionInfo {
   readonly requested: boolean;
   /** The pause by which an operator has it hand out nothing; `undefined`: it is not paused. */
   readonly paused?: SubscriptionPause | undefined;
+  /** What operators have set of its limits (`catga limits`); absent: nothing. */
+  readonly overrides?: readonly LimitOverride[] | undefined;
 }
 
 /** Options of `app.pause`. */

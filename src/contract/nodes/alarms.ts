@@ -2,9 +2,18 @@
  * Alarms for operators: `alarmsOf` makes alarms of observations of a cluster, for `health()`, metrics, `catga top`,
  * `catga doctor` and the dashboard. An alarm lasts as long as its cause; `docs/alarms.md` has a section for each kind.
  */
+import { show } from "../../data/checks.ts";
 import { listed } from "../../data/printable.ts";
 import { isErrorCode } from "../../error.ts";
-import type { Health, NodeInfo, StoreHealth, SubscriptionHealth } from "./node_info.ts";
+import type {
+  Health,
+  LimitOverride,
+  NodeInfo,
+  StoreHealth,
+  SubscriptionHealth,
+  SubscriptionPause,
+} from "./node_info.ts";
+import { BY_KEY } from "./announcement.ts";
 import { drivenWorkflow } from "../declaration/workflow.ts";
 
 /** An alarm, as `app.health()` returns it. */
@@ -177,6 +186,10 @@ export interface ObservedSubscription {
   readonly awaiting?: SubscriptionHealth["awaiting"] | undefined;
   /** The pause by which an operator has it hand out nothing. */
   readonly paused?: SubscriptionHealth["paused"] | undefined;
+  /** What operators have set of its limits. */
+  readonly overrides?: SubscriptionHealth["overrides"];
+  /** The state of its limits, if it is known. */
+  readonly limits?: SubscriptionHealth["limits"];
   /** Number of messages that it has read and not handled. Default: 0. */
   readonly open?: number;
 }
@@ -434,6 +447,36 @@ function* ofContract(
   }
 }
 
+/** Returns the reason of a pause as the end of a sentence. */
+function whyOf({ reason }: SubscriptionPause): string {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  return `${why}${/[.!?]$/.test(why) ? "" : "."}`;
+}
+
+/** The pauses of a limit by operators are one alarm. */
+function* ofLimit(
+  { label, limits = [] }: ObservedSubscription,
+  { limit, paused, keys = [] }: LimitOverride,
+): Iterable<Raised> {
+  const pause = paused ?? keys[0];
+  if (pause === undefined) return;
+  const waiting = limits.reduce((sum, each) => {
+    const isOfLimit = each.name === limit || each.name === limit + BY_KEY;
+    return isOfLimit ? sum + each.waiting : sum;
+  }, 0);
+  const named = keys.slice(0, 3).map(({ key }) => show(key)).join(", ");
+  const more = keys.length > 3 ? ` and ${keys.length - 3} more` : "";
+  const what = paused !== undefined
+    ? ""
+    : keys.length === 1
+    ? ` for the key ${named}`
+    : ` for the keys ${named}${more}`;
+  const left = waiting === 0 ? "" : ` ${some(waiting, "message")} ${waiting === 1 ? "waits" : "wait"} for it.`;
+  const message = `An operator has paused the limit ${limit} of ${label}${what}${whyOf(pause)}${left}`;
+  const about = `${label} ${limit}`;
+  yield { kind: "paused", about, severity: "warning", count: waiting, message, since: pause.since };
+}
+
 function* ofSubscription(
   subscription: ObservedSubscription,
   full: boolean,
@@ -455,12 +498,11 @@ function* ofSubscription(
     yield { kind: "subscription-lagging", about, severity: "warning", count: lag, message, cause };
   }
   if (paused !== undefined) {
-    const { since, reason } = paused;
-    const why = reason === undefined ? "" : `: ${reason}`;
     const waiting = lag + open === 0 ? "" : ` ${waits(lag + open)}`;
-    const message = `An operator has paused ${label}${why}${/[.!?]$/.test(why) ? "" : "."}${waiting}`;
-    yield { kind: "paused", about, severity: "warning", count: lag + open, message, since };
+    const message = `An operator has paused ${label}${whyOf(paused)}${waiting}`;
+    yield { kind: "paused", about, severity: "warning", count: lag + open, message, since: paused.since };
   }
+  for (const override of subscription.overrides ?? []) yield* ofLimit(subscription, override);
   if (hanging !== undefined) {
     const { contract, node, count, since } = hanging;
     const left = `${some(count, "message")} of ${label} can only wait`;
@@ -621,7 +663,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
-  "paused": "Resume it when its reason is gone: catga subscriptions resume. Nothing is lost meanwhile.",
+  "paused": "Resume it when its reason is gone: catga subscriptions resume, or limits resume. Nothing is lost.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "entity-unreadable":
     "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",

@@ -56,6 +56,14 @@ export interface NamedLimit extends LimitNumbers {
   readonly key?: ((payload: never) => unknown) | undefined;
 }
 
+/** Returns the name of a limit for operators. `i`: its place among the limits of the handler of this contract. */
+export function limitName(category: string, { name }: Pick<NamedLimit, "name">, i: number): string {
+  return name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
+}
+
+/** What the name of a limit by key ends with in the health of a subscription: one of all messages is another one. */
+export const BY_KEY = " by key";
+
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
 export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
   const running = Math.min(one.running, other.running);

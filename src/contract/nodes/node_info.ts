@@ -238,6 +238,61 @@ export interface SubscriptionPause {
   readonly reason?: string;
 }
 
+/** What operators have set of a limit, in place of what the program says, until they clear it. */
+export interface LimitOverride {
+  /** Name of the limit; of one without a name its contract and place among the limits of the handler, as `Paid/0`. */
+  readonly limit: string;
+  /** The pause of the limit: none of its messages begins; absent: it is not paused. */
+  readonly paused?: SubscriptionPause;
+  /** Keys of which no message begins; absent: none. */
+  readonly keys?: readonly KeyPause[];
+  /** The numbers that count in place of the program's; absent: the program's count. */
+  readonly set?: LimitSetting;
+}
+
+/** The pause of one key of a limit by an operator. */
+export interface KeyPause extends SubscriptionPause {
+  readonly key: string;
+}
+
+/** Numbers of a limit that an operator has set; one that is absent is as the program says. */
+export interface LimitSetting {
+  /** Time at which they were set, in ms since 1970. */
+  readonly since: number;
+  /** Maximum number of messages that run at once. */
+  readonly running?: number;
+  /** `count` messages begin in `ms`. */
+  readonly per?: readonly [count: number, ms: number];
+  /** Number of messages that may begin at once after a pause. */
+  readonly burst?: number;
+}
+
+/**
+ * State of a limit of a subscription, in its leader. `name`: of the limit, or its contract and place among the limits
+ * of the handler, as `Paid/0`; then `by key` if each key has the limit for itself.
+ */
+export interface LimitHealth {
+  readonly name: string;
+  /** Number of messages that have a slot. */
+  readonly running: number;
+  /** Number of messages that wait for the limit. */
+  readonly waiting: number;
+  /** Time for which a handler has paused the limit, in ms; of a limit by key the longest of all its keys. */
+  readonly pausedFor?: number;
+  /** Of a limit by key: number of keys that run, wait, or have used up their rate. */
+  readonly keys?: number;
+  /** Of a limit by key: the 10 keys of which most messages wait, those first; absent if none waits. */
+  readonly waits?: readonly WaitingKey[];
+}
+
+/** A key of a limit for which messages wait. */
+export interface WaitingKey {
+  /** The key; a long one is cut after 200 characters. */
+  readonly key: string;
+  readonly running: number;
+  readonly waiting: number;
+}
+
 /**
  * The state of a subscription, as far as this node knows without asking. Only the node that leads the subscription
  * knows its counts; on other nodes they are 0.
@@ -330,20 +385,10 @@ export interface SubscriptionHealth {
   };
   /** The pause by which an operator has it hand out nothing, if this node leads it; absent if it is not paused. */
   readonly paused?: SubscriptionPause;
-  /**
-   * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit,
-   * or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each key has the limit for
-   * itself. `running`: messages that have a slot; `waiting`: messages that wait for it. `pausedFor`: time for which a
-   * handler has paused it, in ms; of a limit by key the longest of all its keys. `keys`: of a limit by key, those that
-   * run, wait, or have used up their rate.
-   */
-  readonly limits?: readonly {
-    readonly name: string;
-    readonly running: number;
-    readonly waiting: number;
-    readonly pausedFor?: number;
-    readonly keys?: number;
-  }[];
+  /** The limits of the subscription's handlers, if this node leads it; absent if there are none. */
+  readonly limits?: readonly LimitHealth[];
+  /** What operators have set of its limits, if this node leads it; of each 20 keys at most. Absent: nothing. */
+  readonly overrides?: readonly LimitOverride[];
   /**
    * Messages whose handlers were aborted at their `timeout`, and were still running one more `timeout` later. Their
    * next attempts wait for the end of the handlers. `contract` and `node` (its id): of the first of these messages.

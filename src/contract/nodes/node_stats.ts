@@ -2,7 +2,7 @@
 import { PROTOCOL, VERSION } from "../../version.ts";
 import type { Alarm, UnreadableEntity } from "./alarms.ts";
 import type { Kind } from "../declaration/contract.ts";
-import type { NodeInfo } from "./node_info.ts";
+import type { LimitHealth, NodeInfo } from "./node_info.ts";
 
 /**
  * The counts of one node. All counts except the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow:
@@ -36,6 +36,8 @@ export interface NodeStats {
   readonly cycles: number;
   /** All alarms about problems that the node sees, without their causes. */
   readonly alarms?: readonly Alarm[];
+  /** The limits of the subscriptions that the node leads. */
+  readonly limits?: readonly LedLimits[];
   /** The first 100 entities that the node could not read. */
   readonly unreadable?: readonly UnreadableEntity[];
   readonly process: {
@@ -44,6 +46,13 @@ export interface NodeStats {
     /** CPU time that the process has used, in ms. */
     readonly cpu: number;
   };
+}
+
+/** The limits of a subscription that a node leads. */
+export interface LedLimits {
+  /** Name of the subscription: `<service>/<name>`. */
+  readonly subscription: string;
+  readonly limits: readonly LimitHealth[];
 }
 
 /** Makes a {@link NodeInfo} from the counts that a node answered with, for tools that find no record of the node. */

@@ -19,10 +19,10 @@ import {
 import { drivenWorkflow } from "../../contract/declaration/workflow.ts";
 import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
-import type { SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeBook } from "./node_book.ts";
 import { shownCount, shownLines, shownText } from "../shown.ts";
+import { shownOverride, shownPause } from "./shown_pauses.ts";
 import type { AlarmView, FoundRuns, LetterGroup, RetryView, ServerView, TimelineEntry } from "../view.ts";
 
 /** The alarms and the timeline of a cluster. */
@@ -101,7 +101,7 @@ export class AlarmBoard {
     this.#groups = groups;
     this.#queued = new Map();
     this.#subscriptions = infos.flatMap((info): ObservedSubscription[] => {
-      const { service, name, lag, open, retrying, dead, ends, leader, abandoned, paused } = info;
+      const { service, name, lag, open, retrying, dead, ends, leader, abandoned, paused, overrides } = info;
       const label = shownText(`${service}/${name}`);
       this.#elected(now, `subscription ${label}`, leader);
       const known = lagOf(this.#lags.get(label), lag, now);
@@ -117,7 +117,8 @@ export class AlarmBoard {
       const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
         ...{ label, lag: abandoned ? waiting : lag, abandoned, growing: known.grown >= GROWN, ends },
-        ...{ paused: paused && shownPause(paused), open: abandoned ? 0 : open + retrying },
+        ...{ paused: paused && shownPause(paused), overrides: overrides?.map(shownOverride) },
+        ...{ open: abandoned ? 0 : open + retrying },
         ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
       }];
@@ -217,10 +218,6 @@ function shownAlarm(alarm: Alarm): Alarm {
 }
 
 /** Returns a pause with its reason made safe to show. */
-function shownPause({ reason, ...pause }: SubscriptionPause): SubscriptionPause {
-  return reason === undefined ? pause : { ...pause, reason: shownText(reason, 400) };
-}
-
 /** Number of parked messages at which a subscription is full and reads no further. */
 const MAX_PARKED = 10_000;
 /** Maximum number of entries of the timeline. */

@@ -191,8 +191,12 @@ export class Collection {
     const found = await this.#administration.infosOf(stored);
     const infos = isKnown ? found : found.map((info) => ({ ...info, abandoned: false }));
     const now = clock.monotonic();
+    const { limits } = this.#nodes;
     const views = infos.slice(0, ROWS).map((info) =>
-      this.#kept.subscriptions.view(info, now, (node) => this.#nodes.label(node))
+      this.#kept.subscriptions.view(info, now, {
+        label: (node) => this.#nodes.label(node),
+        limits: limits.get(`${info.service}/${info.name}`),
+      })
     );
     this.#kept.streams.send("subscriptions", { shown: views, total: infos.length });
     const groups = await this.#parked.groups(stored, ROWS);

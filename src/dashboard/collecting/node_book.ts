@@ -4,7 +4,7 @@
  * moment; a node that does not answer is suspect.
  */
 import { readRecord, SIGNED_OFF } from "../../cluster/membership/node_record.ts";
-import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { LimitHealth, NodeInfo } from "../../contract/nodes/node_info.ts";
 import { nodeOfStats, type NodeStats } from "../../contract/nodes/node_stats.ts";
 import { compareTexts } from "../../data/text_order.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -104,6 +104,12 @@ export class NodeBook {
         since: node.since,
         ahead: node.ahead === undefined ? undefined : node.ahead - right,
       }));
+  }
+
+  /** The limits of subscriptions, as their leaders say, by the label of the subscription. */
+  get limits(): ReadonlyMap<string, readonly LimitHealth[]> {
+    const led = [...this.#nodes.values()].filter(isThere).flatMap(({ stats }) => stats?.limits ?? []);
+    return new Map(led.map(({ subscription, limits }) => [subscription, limits]));
   }
 
   /**

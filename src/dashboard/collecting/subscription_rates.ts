@@ -2,6 +2,8 @@
 import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
 import { sequenceOf } from "../../log/format/group_text.ts";
 import { shownText } from "../shown.ts";
+import type { LimitHealth } from "../../contract/nodes/node_info.ts";
+import { shownLimit, shownOverride } from "./shown_pauses.ts";
 import type { SubscriptionView } from "../view.ts";
 
 interface Past {
@@ -22,9 +24,16 @@ export class SubscriptionRates {
 
   /**
    * Returns a subscription with its rate and its lags. `monotonic`: the present time, in ms of a clock that never
-   * goes back; `label`: returns the label of a node.
+   * goes back; `label`: returns the label of a node; `limits`: the subscription's limits, as its leader says.
    */
-  view(info: SubscriptionInfo, monotonic: number, label: (node: string) => string = shownText): SubscriptionView {
+  view(
+    info: SubscriptionInfo,
+    monotonic: number,
+    { label = shownText, limits }: {
+      readonly label?: (node: string) => string;
+      readonly limits?: readonly LimitHealth[] | undefined;
+    } = {},
+  ): SubscriptionView {
     const key = `${info.service}/${info.name}`;
     const sequence = sequenceOf(info.position);
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
@@ -44,10 +53,12 @@ export class SubscriptionRates {
     const { position: _, requested: __, ...figures } = info;
     return {
       ...figures,
+      ...(limits && { limits: limits.slice(0, LIMITS).map(shownLimit) }),
       service: shownText(info.service),
       name: shownText(info.name),
       contracts: info.contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
       leader: info.leader === undefined ? undefined : label(info.leader),
+      overrides: info.overrides?.map(shownOverride),
       paused: info.paused && { ...info.paused, reason: shownText(info.paused.reason ?? "", 400) },
       oldest: Math.round(info.oldest),
       rate: Math.round(past.rate * 10) / 10,
@@ -60,5 +71,7 @@ export class SubscriptionRates {
 const POINTS = 90;
 /** Time between two points of a graph, in ms. */
 const POINT_INTERVAL = 10_000;
+/** Maximum number of limits that are shown of a subscription. */
+const LIMITS = 20;
 /** Maximum number of contracts that are named for a subscription. */
 const CONTRACTS = 20;

@@ -49,6 +49,21 @@ export function shownTables(
           tone: "warn",
           title: `since ${time(paused.since)}${paused.until === undefined ? "" : `, until ${time(paused.until)}`}`,
         }],
+      ["Limits", ({ limits = [], overrides = [] }) => {
+        if (limits.length + overrides.length === 0) return "-";
+        const waiting = limits.reduce((sum, each) => sum + each.waiting, 0);
+        const lines = limits.map(({ name, running, waiting, waits = [] }) => {
+          const most = waits.map(({ key, waiting }) => `${key} ${count(waiting)}`).join(", ");
+          return `${name}: ${count(running)} run, ${count(waiting)} wait${most === "" ? "" : `, most of ${most}`}`;
+        });
+        for (const { limit, paused, keys = [], set } of overrides) {
+          if (paused !== undefined) lines.push(`${limit} is paused since ${time(paused.since)}`);
+          if (keys.length > 0) lines.push(`${limit} is paused for ${keys.map(({ key }) => key).join(", ")}`);
+          if (set !== undefined) lines.push(`${limit} has numbers of an operator since ${time(set.since)}`);
+        }
+        const text = overrides.length === 0 ? `${count(waiting)} wait` : `${count(waiting)} wait, set by an operator`;
+        return { text, title: lines.join("\n"), ...(overrides.length === 0 ? {} : { tone: "warn" as const }) };
+      }],
       ["Lag", ({ lag }) => counted(lag, "warn"), "number"],
       ["15 minutes", ({ lags }) => ({
         of: lags.join(),

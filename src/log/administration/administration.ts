@@ -13,6 +13,7 @@ import {
 } from "../../contract/calls/durable_messages.ts";
 import type { AwaitingMessages } from "../../dispatch/remote.ts";
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { COMMANDS, OF_ENTITIES } from "../../contract/nodes/announcement.ts";
@@ -29,6 +30,19 @@ import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { StoredRefusals } from "./refused_messages.ts";
 import { listDeadLetters } from "./dead_letters.ts";
+import {
+  clearedLimit,
+  type LimitChange,
+  type LimitInfo,
+  type LimitPauseOptions,
+  limitsOf,
+  type LimitSummary,
+  type LimitTarget,
+  pausedLimit,
+  resumedLimit,
+  setNumbers,
+  withLimit,
+} from "./limits.ts";
 import { placeOf } from "./place.ts";
 import { storeRequest } from "./requests.ts";
 import { setOverrides } from "./set_overrides.ts";
@@ -71,7 +85,7 @@ type FoundSubscription = StoredSubscription & { readonly kept: KeptCommits };
 
 /**
  * Shows operators the log of one namespace, and carries out their changes.
- * @decides the operations on subscriptions: list, pause, rewind, remove, dead letters, without leading any
+ * @decides the operations on subscriptions: list, pause, limits, rewind, remove, dead letters, without leading any
  */
 export class Administration {
   readonly #options: AdministrationOptions;
@@ -202,6 +216,56 @@ export class Administration {
     return await this.#set(service, name, ({ paused: _, ...others }) => others);
   }
 
+  /** Returns the limits of all subscriptions, sorted by service, subscription and name. */
+  async limits(): Promise<readonly LimitInfo[]> {
+    const [kept, stored] = [await this.#kept(), await this.stored()];
+    if (kept === undefined) return [];
+    const [nodes, now] = [await this.nodes(stored), this.#options.clock.now()];
+    return (await fewAtOnce(stored, MAX_CONCURRENT_READS, (each) => limitsOf(kept, each, nodes, now))).flat();
+  }
+
+  /**
+   * Pauses a limit of a subscription, or one of its keys: none of its messages begins until
+   * {@link Administration.resumeLimit}, or for `for` ms; others go on. It is kept over restarts and deploys. Resolves
+   * when that is stored; rejects with a `TypeError` if there is no such subscription or limit, or the limit has no keys.
+   */
+  async pauseLimit(target: LimitTarget, options: LimitPauseOptions = {}): Promise<void> {
+    await this.#changeLimit(target, pausedLimit(options), options.key);
+  }
+
+  /** Resumes a limit, or one of its keys. Does nothing if it is not paused. */
+  async resumeLimit(target: LimitTarget, key?: string): Promise<void> {
+    await this.#changeLimit(target, resumedLimit(key));
+  }
+
+  /**
+   * Has numbers count for a limit in place of the program's, whatever versions are deployed, until
+   * {@link Administration.clearLimit}. Numbers that are not given stay as they are.
+   */
+  async setLimit(target: LimitTarget, numbers: LimitSummary): Promise<void> {
+    await this.#changeLimit(target, setNumbers(numbers));
+  }
+
+  /** Has a limit be as the program says: all pauses of it and of its keys end, and what was set counts no more. */
+  async clearLimit(target: LimitTarget): Promise<void> {
+    await this.#changeLimit(target, clearedLimit);
+  }
+
+  async #changeLimit({ service, subscription, limit }: LimitTarget, change: LimitChange, key?: string): Promise<void> {
+    const found = await this.#find(service, subscription, service);
+    const now = Math.floor(this.#options.clock.now());
+    const all = await limitsOf(found.kept, found, await this.nodes([found]), now);
+    const known = all.find((each) => each.limit === limit);
+    if (known === undefined) {
+      const names = all.map((each) => each.limit).join(", ") || "none";
+      throw new TypeError(`${label(service, subscription)} has no limit ${limit} at a live node; it has ${names}`);
+    }
+    if (key !== undefined && !known.isByKey) {
+      throw new TypeError(`the limit ${limit} of ${label(service, subscription)} has no keys: pause it as a whole`);
+    }
+    await setOverrides(found.kept, found.key, (overrides) => withLimit(overrides, limit, change, now));
+  }
+
   async #set(
     service: string,
     name: string,
@@ -280,3 +344,6 @@ export class Administration {
 function label(service: string, name: string): string {
   return `${service}/${name}`;
 }
+
+/** Number of subscriptions of which what operators have set is read at once. */
+const MAX_CONCURRENT_READS = 16;

@@ -10,7 +10,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endsIn } from "../format/logged_message.ts";
-import { NO_OVERRIDES, pauseAt } from "../format/overrides.ts";
+import { limitsAt, NO_OVERRIDES, pauseAt } from "../format/overrides.ts";
 import {
   categoryPattern,
   messagePattern,
@@ -115,6 +115,7 @@ async function infoOf(
   });
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   const overrides = overridden.has(key) ? await overridesOf({ namespace, clock, stream: kept }, key) : NO_OVERRIDES;
+  const limits = limitsAt(overrides, now);
   return Object.freeze({
     service,
     name,
@@ -133,6 +134,7 @@ async function infoOf(
     abandoned: !nodes.some((node) => handles(node, stored)),
     requested: requests.length > 0,
     paused: pauseAt(overrides, now),
+    ...(limits.length > 0 && { overrides: limits }),
   });
 }
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { overridesSubject, readOverridesSubject, subscriptionKey } from "./names.ts";
-import { type Overrides, pauseAt, readOverrides, writeOverrides } from "./overrides.ts";
+import { limitsAt, type Overrides, pauseAt, readOverrides, writeOverrides } from "./overrides.ts";
 
 describe("what operators have set of a subscription", () => {
   it("is read as it was written, with what only a newer version knows", () => {
@@ -10,6 +10,15 @@ describe("what operators have set of a subscription", () => {
       { paused: { since: 7 } },
       { paused: { since: 7, until: 9, reason: "the bank is closed" } },
       { paused: { since: 7 }, others: { shape: [1] } },
+      { limits: [{ limit: "bank", paused: { since: 7 } }, { limit: "Paid/0", set: { since: 8, running: 3 } }] },
+      {
+        paused: { since: 7 },
+        limits: [{
+          limit: "bank",
+          keys: [{ key: "", since: 7, until: 9, reason: "full" }, { key: "A", since: 8 }],
+          set: { since: 8, per: [1, 60_000], burst: 2 },
+        }],
+      },
     ];
     for (const each of all) assertEquals(readOverrides(writeOverrides(each)), each);
     assertEquals(JSON.parse(writeOverrides({ paused: { since: 7 }, others: { shape: 1 } })), {
@@ -25,6 +34,13 @@ describe("what operators have set of a subscription", () => {
       [{ v: 2 }, "of another version"],
       [{ v: 1, paused: true }, "no pause"],
       [{ v: 1, paused: { since: "today" } }, "no pause"],
+      [{ v: 1, limits: {} }, "no limits"],
+      [{ v: 1, limits: [{ paused: { since: 7 } }] }, "no limits"],
+      [{ v: 1, limits: [{ limit: "a", paused: {} }] }, "no limits"],
+      [{ v: 1, limits: [{ limit: "a", keys: [{ since: 7 }] }] }, "no limits"],
+      [{ v: 1, limits: [{ limit: "a", set: { since: 7, running: 0 } }] }, "no limits"],
+      [{ v: 1, limits: [{ limit: "a", set: { since: 7, per: [1] } }] }, "no limits"],
+      [{ v: 1, limits: [{ limit: "a", set: { running: 1 } }] }, "no limits"],
     ];
     for (const [value, wrong] of cases) assertEquals(readOverrides(JSON.stringify(value)), wrong);
     const text = JSON.stringify({ v: 1, paused: { since: 7, until: -1, reason: {} } });
@@ -37,6 +53,20 @@ describe("what operators have set of a subscription", () => {
     const paused = { since: 7, until: 9 };
     assertEquals([8, 9].map((now) => pauseAt({ paused }, now)), [paused, undefined]);
     assertEquals([pauseAt({ paused: { since: 7 } }, 1e15), pauseAt({}, 1)], [{ since: 7 }, undefined]);
+  });
+
+  it("of limits is what is in force: without pauses that are over", () => {
+    const limits = [
+      { limit: "a", paused: { since: 7, until: 9 }, keys: [{ key: "x", since: 7, until: 10 }, { key: "y", since: 7 }] },
+      { limit: "b", paused: { since: 7, until: 9 } },
+      { limit: "c", paused: { since: 7, until: 9 }, set: { since: 7, running: 1 } },
+    ];
+    assertEquals(limitsAt({ limits }, 8), limits);
+    assertEquals(limitsAt({ limits }, 10), [
+      { limit: "a", keys: [{ key: "y", since: 7 }] },
+      { limit: "c", set: { since: 7, running: 1 } },
+    ]);
+    assertEquals(limitsAt({}, 10), []);
   });
 
   it("has a subject of its own for each subscription", () => {

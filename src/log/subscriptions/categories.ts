@@ -2,7 +2,15 @@
  * The categories (contracts) of a subscription in its leader: their names, start positions and settings, and how many
  * of their messages may be open (read and not handled).
  */
-import { type LimitNumbers, morePatient, type NamedLimit, stricter } from "../../contract/nodes/announcement.ts";
+import {
+  BY_KEY,
+  limitName,
+  type LimitNumbers,
+  morePatient,
+  type NamedLimit,
+  stricter,
+} from "../../contract/nodes/announcement.ts";
+import type { LimitOverride } from "../../contract/nodes/node_info.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category, type CategoryLimit, type Item } from "./category.ts";
@@ -22,6 +30,8 @@ export class Categories {
   #nodes: readonly CapableNode[] = [];
   /** Limits of the subscription, by name; one without a name by its contract and place. */
   readonly #limits = new Map<string, RunLimit<Item>>();
+  /** What operators have set of limits, by name. */
+  #overrides: ReadonlyMap<string, LimitOverride> = new Map();
   /** Time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   readonly #tookOver: number | undefined;
   /** Maximum number of open messages (read and not handled) for the present number of nodes. */
@@ -136,9 +146,24 @@ export class Categories {
       : Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, this.#nodes.length));
     for (const [id, each] of numbers) {
       const limit = this.#limits.get(id);
-      if (limit === undefined) this.#limits.set(id, new RunLimit(id, each, this.#tookOver, isByKey(id)));
-      else limit.numbers = each;
+      if (limit !== undefined) {
+        limit.numbers = each;
+        continue;
+      }
+      const added = new RunLimit<Item>(id, each, this.#tookOver, isByKey(id));
+      added.override = this.#overrideOf(id);
+      this.#limits.set(id, added);
     }
+  }
+
+  /** Has what operators have set of limits count in place of what the program says. */
+  override(overrides: readonly LimitOverride[]): void {
+    this.#overrides = new Map(overrides.map((each) => [each.limit, each]));
+    for (const [id, limit] of this.#limits) limit.override = this.#overrideOf(id);
+  }
+
+  #overrideOf(id: string): LimitOverride | undefined {
+    return this.#overrides.get(isByKey(id) ? id.slice(0, -BY_KEY.length) : id);
   }
 
   /** Returns the limits of a category that this node or another one has; `undefined`: there are none. */
@@ -169,16 +194,15 @@ export class Categories {
 }
 
 /** Returns the name of a limit: one of all messages and one by key are two, although versions give both one name. */
-function limitId(category: string, { name, isByKey }: NamedLimit, i: number): string {
-  const id = name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
-  return isByKey ? id + BY_KEY : id;
+function limitId(category: string, limit: NamedLimit, i: number): string {
+  const name = limitName(category, limit, i);
+  return limit.isByKey ? name + BY_KEY : name;
 }
 
 function isByKey(id: string): boolean {
   return id.endsWith(BY_KEY);
 }
 
-const BY_KEY = " by key";
 /** Maximum number of open messages (read and not handled) per live node. */
 const MAX_OPEN_AT_NODE = 1_024;
 /** Maximum number of open messages (read and not handled) for all nodes together. */

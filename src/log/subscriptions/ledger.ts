@@ -752,7 +752,7 @@ export class Ledger {
   /** Has a limit looked at when it lets a message run. */
   #openAt(gate: LimitGate<Item>): void {
     const { due } = gate;
-    if (gate.looksAt !== undefined && gate.looksAt <= due) return;
+    if (due === Infinity || (gate.looksAt !== undefined && gate.looksAt <= due)) return;
     gate.looksAt = due;
     this.#opening.push(due, gate);
   }
@@ -916,7 +916,7 @@ export class Ledger {
       if (gate.running !== (counts.get(gate) ?? 0)) {
         throw new Error(`${gate.running} slots of ${gate.limit.id}, ${counts.get(gate) ?? 0} messages run`);
       }
-      if (gate.waiting === 0 || gate.isFull || this.#opened.has(gate)) continue;
+      if (gate.waiting === 0 || gate.isFull || gate.due === Infinity || this.#opened.has(gate)) continue;
       if (gate.looksAt === undefined || gate.looksAt > gate.due) {
         throw new Error(`${gate.waiting} messages wait for ${gate.limit.id}, which is open`);
       }
@@ -971,8 +971,7 @@ export class Ledger {
    */
   refresh(category: Category): void {
     if (this.#changedLimits.get(category) !== category.limits) this.#changeLimits(category);
-    // their numbers may have changed
-    for (const gate of this.#limiting) this.#opened.add(gate);
+    this.lookAtLimits();
     if (category.capable === 0) {
       if (this.#suspicion === undefined) return;
       for (const item of this.parked.awaiting) {
@@ -985,6 +984,11 @@ export class Ledger {
     for (const item of category.held.splice(0)) {
       if (item.place !== "gone" && !this.parked.awaiting.has(item)) this.#push(item);
     }
+  }
+
+  /** Has what waits for limits look at them again. Call when their numbers, or pauses by operators, have changed. */
+  lookAtLimits(): void {
+    for (const gate of this.#limiting) this.#opened.add(gate);
   }
 
   /** Records that the message's handler has succeeded. */

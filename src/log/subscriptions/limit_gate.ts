@@ -5,6 +5,7 @@
  * runs or waits, or the rate has not paid for what has begun.
  */
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
+import type { LimitHealth, LimitOverride, LimitSetting, WaitingKey } from "../../contract/nodes/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
 
 /** A message that may wait for a limit. `T`: the type of all messages of the limit. */
@@ -24,7 +25,12 @@ export class RunLimit<T extends LimitedMessage<T>> {
   readonly #gates = new Map<string, LimitGate<T>>();
   /** Where messages of further keys wait while {@link MAX_KEYS} keys are in use. */
   readonly #others: LimitGate<T>;
-  #numbers: LimitNumbers;
+  /** The numbers of the program. */
+  #own: LimitNumbers;
+  /** What operators have set, in place of what the program says; `undefined`: nothing. */
+  #override: LimitOverride | undefined;
+  /** Time until which an operator has paused a key, in ms since 1970. */
+  #pausedKeys: ReadonlyMap<string, number> = new Map();
   readonly #tookOver: number | undefined;
   /** Number of keys at which those that are not in use are forgotten. */
   #sweepAt = FEW_KEYS;
@@ -33,15 +39,36 @@ export class RunLimit<T extends LimitedMessage<T>> {
   constructor(id: string, numbers: LimitNumbers, tookOver: number | undefined, isByKey = false) {
     this.id = id;
     this.isByKey = isByKey;
-    this.#numbers = numbers;
+    this.#own = numbers;
     this.#tookOver = tookOver;
     this.#others = new LimitGate(this, NOTHING, undefined);
   }
 
-  /** Sets the numbers that count now. */
+  /** Sets the numbers of the program that count now. */
   set numbers(numbers: LimitNumbers) {
-    this.#numbers = numbers;
-    for (const gate of this.#gates.values()) gate.numbers = numbers;
+    this.#own = numbers;
+    for (const gate of this.#gates.values()) gate.numbers = this.#numbers;
+  }
+
+  /** Sets what operators have set; `undefined`: nothing. */
+  set override(override: LimitOverride | undefined) {
+    this.#override = override;
+    this.#pausedKeys = new Map(override?.keys?.map(({ key, until = Infinity }) => [key, until]));
+    for (const [key, gate] of this.#gates) {
+      gate.numbers = this.#numbers;
+      gate.heldUntil = this.#heldUntil(key);
+    }
+  }
+
+  get #numbers(): LimitNumbers {
+    return this.#override?.set === undefined ? this.#own : numbersWith(this.#own, this.#override.set);
+  }
+
+  /** Time until which an operator has paused the limit, or this key, in ms since 1970. */
+  #heldUntil(key: string): number {
+    const paused = this.#override?.paused;
+    const all = paused === undefined ? -Infinity : paused.until ?? Infinity;
+    return this.isByKey ? Math.max(all, this.#pausedKeys.get(key) ?? -Infinity) : all;
   }
 
   /** The gates in use: of each key, or the only one. */
@@ -63,6 +90,7 @@ export class RunLimit<T extends LimitedMessage<T>> {
       return this.#others;
     }
     const gate = new LimitGate(this, this.#numbers, this.#tookOver);
+    if (this.#override !== undefined) gate.heldUntil = this.#heldUntil(key);
     this.#gates.set(key, gate);
     return gate;
   }
@@ -74,26 +102,33 @@ export class RunLimit<T extends LimitedMessage<T>> {
     this.#sweepAt = Math.min(MAX_KEYS, Math.max(FEW_KEYS, 2 * this.#gates.size));
   }
 
-  /** Returns what runs, and waits; `pausedFor`: of a limit of all, or the longest of its keys. `keys`: those in use. */
-  state(now: number): LimitState {
+  /** Returns what runs, and waits, for the health of the subscription. */
+  state(now: number): LimitHealth {
     let [running, waiting, pausedFor, keys] = [0, this.#others.waiting, 0, 0];
-    for (const gate of this.#gates.values()) {
+    const waits: WaitingKey[] = [];
+    for (const [key, gate] of this.#gates) {
       running += gate.running;
       waiting += gate.waiting;
       pausedFor = Math.max(pausedFor, gate.pausedFor(now));
       if (!gate.isFresh(now)) keys++;
+      if (!this.isByKey || gate.waiting <= (waits[MAX_SHOWN - 1]?.waiting ?? 0)) continue;
+      const at = waits.findIndex((other) => other.waiting < gate.waiting);
+      waits.splice(at < 0 ? waits.length : at, 0, { key, running: gate.running, waiting: gate.waiting });
+      waits.length = Math.min(waits.length, MAX_SHOWN);
     }
-    return { name: this.id, running, waiting, ...(pausedFor > 0 && { pausedFor }), ...(this.isByKey && { keys }) };
+    return {
+      ...{ name: this.id, running, waiting },
+      ...(pausedFor > 0 && { pausedFor }),
+      ...(this.isByKey && { keys }),
+      ...(waits.length > 0 && { waits: waits.map((each) => ({ ...each, key: each.key.slice(0, MAX_SHOWN_KEY) })) }),
+    };
   }
 }
 
-/** State of a limit, for its subscription's health. */
-export interface LimitState {
-  readonly name: string;
-  readonly running: number;
-  readonly waiting: number;
-  readonly pausedFor?: number;
-  readonly keys?: number;
+/** Returns the numbers of the program with those that an operator has set. */
+function numbersWith(own: LimitNumbers, { running = own.running, per, burst }: LimitSetting): LimitNumbers {
+  const [count, ms] = per ?? [own.count, own.ms];
+  return { running, count, ms, burst: burst ?? (per === undefined ? own.burst : 1) };
 }
 
 /** A limit of the runs of messages that have the same key in it, or of all. */
@@ -114,6 +149,8 @@ export class LimitGate<T extends LimitedMessage<T>> {
   #taken: number;
   /** Time before which no message begins, as a handler has said, in ms since 1970. */
   #pausedUntil = -Infinity;
+  /** Time before which no message begins, as an operator has said, in ms since 1970. */
+  heldUntil = -Infinity;
 
   /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   constructor(limit: RunLimit<T>, numbers: LimitNumbers, tookOver: number | undefined) {
@@ -136,9 +173,13 @@ export class LimitGate<T extends LimitedMessage<T>> {
     return this.running >= this.#numbers.running;
   }
 
-  /** Time from which on one more message may begin, in ms since 1970, as far as the rate and pauses go. */
+  /**
+   * Time from which on one more message may begin, in ms since 1970, as far as the rate and pauses go; `Infinity`: not
+   * before an operator says so.
+   */
   get due(): number {
-    return this.#each === 0 ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#paid - this.#ahead);
+    const paused = Math.max(this.#pausedUntil, this.heldUntil);
+    return this.#each === 0 ? paused : Math.max(paused, this.#paid - this.#ahead);
   }
 
   /** Time for which a handler has paused the limit, in ms; 0: it is not paused. */
@@ -218,6 +259,8 @@ export class LimitGate<T extends LimitedMessage<T>> {
 
 /** Numbers of a gate that only pauses close. */
 const NOTHING: LimitNumbers = Object.freeze({ running: Infinity, count: Infinity, ms: Infinity, burst: 1 });
+/** Number of keys that are shown of a limit, and how much of each, in characters. */
+const [MAX_SHOWN, MAX_SHOWN_KEY] = [10, 200];
 /** Number of keys of a limit that are kept without a look whether they are in use. */
 const FEW_KEYS = 1_024;
 /** Maximum number of keys of a limit that run, wait, or are not paid off, with some 200 bytes each. */

@@ -24,6 +24,38 @@ describe("a limit", () => {
     assertEquals(taken.gateOf("", 2_000_000).due, 2_000_000 + 100);
   });
 
+  it("has the numbers and pauses that an operator has set, and its own ones when that is cleared", () => {
+    const limit = new RunLimit<Item>("bank by key", { ...ANY, running: 2, count: 1, ms: 1_000 }, undefined, true);
+    const gate = limit.gateOf("a", 0);
+    gate.take(0);
+    limit.override = { limit: "bank", set: { since: 0, running: 1, per: [1, 60_000] }, keys: [{ key: "b", since: 0 }] };
+    assertEquals([gate.isFull, limit.gateOf("b", 0).due, limit.gateOf("c", 0).due], [true, Infinity, -Infinity]);
+    limit.numbers = { ...ANY, running: 9 };
+    assertEquals(gate.isFull, true); // a deploy changes nothing
+    limit.override = {
+      limit: "bank",
+      paused: { since: 0, until: 5_000 },
+      keys: [{ key: "b", since: 0, until: 7_000 }],
+    };
+    assertEquals(["a", "b", "c", "d"].map((key) => limit.gateOf(key, 0).due), [5_000, 7_000, 5_000, 5_000]);
+    assertEquals(gate.isFull, false);
+    limit.override = undefined;
+    assertEquals(["a", "b", "c", "d"].map((key) => limit.gateOf(key, 0).due), [
+      ...[-Infinity, -Infinity, -Infinity, -Infinity],
+    ]);
+    const all = new RunLimit<Item>("bank", ANY, undefined);
+    all.override = { limit: "bank", keys: [{ key: "", since: 0 }] };
+    assertEquals(all.gateOf("", 0).due, -Infinity); // a limit of all has no keys
+  });
+
+  it("names the ten keys of which most wait", () => {
+    const limit = new RunLimit<Item>("bank by key", { ...ANY, running: 1 }, undefined, true);
+    for (let n = 0; n < 30; n++) limit.gateOf(`${n}`.padEnd(300, "."), 0).waiting = (n * 7) % 30;
+    const { waits = [], waiting } = limit.state(0);
+    assertEquals([waits.map(({ waiting }) => waiting), waiting], [[29, 28, 27, 26, 25, 24, 23, 22, 21, 20], 435]);
+    assertEquals(waits[0].key, "17".padEnd(200, "."));
+  });
+
   it("that several contracts share goes to each of them in turn, however many messages of one wait", () => {
     const limit = new RunLimit<Item>("bank", { ...ANY, running: 1 }, undefined);
     const all = new Map(["A", "B"].map((name) => {

@@ -13,7 +13,7 @@ import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import { NO_OVERRIDES, type Overrides, pauseAt, readOverrides } from "../format/overrides.ts";
+import { limitsAt, NO_OVERRIDES, type Overrides, pauseAt, readOverrides } from "../format/overrides.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories } from "./categories.ts";
 import type { Item } from "./category.ts";
@@ -152,6 +152,9 @@ export class SubscriptionTerm {
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     const awaiting = ledger && awaitingIn(ledger);
     const limits = categories === undefined ? [] : limitsOf(categories, this.#now);
+    const overrides = limitsAt(this.#overrides.value, this.#now).map((each) =>
+      each.keys === undefined ? each : { ...each, keys: each.keys.slice(0, MAX_SHOWN_KEYS) }
+    );
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
@@ -166,6 +169,7 @@ export class SubscriptionTerm {
       ...(hanging && { hanging }),
       ...(awaiting && { awaiting }),
       ...(limits.length > 0 && { limits }),
+      ...(overrides.length > 0 && { overrides }),
       ...(this.paused && { paused: this.paused }),
     };
   }
@@ -252,8 +256,18 @@ export class SubscriptionTerm {
     const value = message === undefined ? NO_OVERRIDES : readOverrides(textOf(message));
     if (typeof value === "string") warnings.fault("reading what operators have set", overridesError(value));
     this.#overrides = { value: typeof value === "string" ? NO_OVERRIDES : value, sequence: message?.sequence ?? 0 };
+    this.#overrideLimits();
     this.#pauseOrResume();
     onChange();
+  }
+
+  /** Has what operators have set of limits count. */
+  #overrideLimits(): void {
+    if (this.#led === undefined) return;
+    const { categories, ledger, handing } = this.#led;
+    categories.override(this.#overrides.value.limits ?? []);
+    ledger.lookAtLimits();
+    handing.pump();
   }
 
   /** Has a pause by an operator begin or end, if it is time to. */
@@ -403,7 +417,10 @@ export class SubscriptionTerm {
     });
     this.#led = { categories, ledger, handing };
     if (set !== undefined && set.sequence > this.#overrides.sequence) this.#override(set);
-    else this.#pauseOrResume();
+    else {
+      this.#overrideLimits();
+      this.#pauseOrResume();
+    }
     // requests behind the first commit of this term are not carried out yet, even if the state found says otherwise
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
@@ -815,6 +832,8 @@ const COMMIT_INTERVAL = 100;
 const MAX_BYTES = 33_554_432;
 /** Maximum number of open messages that the second reader has brought: the first one does not keep it waiting. */
 const MAX_BROUGHT = 1_024;
+/** Maximum number of keys in the health that an operator has paused in one limit. */
+const MAX_SHOWN_KEYS = 20;
 /** Number of keys that are left behind up to which each answer may let the second reader go on. */
 const FEW_LEFT = 16;
 /** Time for which reading of the log may wait for room before the slowest keys are left behind, in ms. */

@@ -1,0 +1,178 @@
+/**
+ * The limits of subscriptions for operators: what the program says of each, as nodes announce it, and what operators
+ * have set in its place.
+ */
+import {
+  limitName,
+  type LimitNumbers,
+  type NamedLimit,
+  readAnnouncement,
+  stricter,
+} from "../../contract/nodes/announcement.ts";
+import { checkPauseOptions, type PauseOptions } from "../../contract/calls/durable_messages.ts";
+import type { KeyPause, LimitOverride, LimitSetting, NodeInfo } from "../../contract/nodes/node_info.ts";
+import { checkInteger, checkKnown, checkString, show } from "../../data/checks.ts";
+import { limitsAt, type Overrides, writeOverrides } from "../format/overrides.ts";
+import { overridesOf } from "./set_overrides.ts";
+import type { KeptCommits, StoredSubscription } from "./stored_subscriptions.ts";
+
+/** The name of a limit, with that of its subscription. */
+export interface LimitTarget {
+  readonly service: string;
+  readonly subscription: string;
+  /** Name of the limit; of one without a name its contract and place among the limits of the handler, as `Paid/0`. */
+  readonly limit: string;
+}
+
+/** A limit of a subscription, as nodes announce it and operators have set it. */
+export interface LimitInfo extends LimitTarget {
+  /** True if each key has the limit for itself. */
+  readonly isByKey: boolean;
+  /** The numbers of the program: the strictest of all live nodes; `undefined`: no live node has the limit. */
+  readonly program: LimitSummary | undefined;
+  /** Endpoint of the subscription's leader in its last commit. */
+  readonly leader: string;
+  /** What operators have set; `undefined`: nothing. */
+  readonly override: LimitOverride | undefined;
+}
+
+/** Numbers of a limit; one that is absent is not limited. */
+export type LimitSummary = Omit<LimitSetting, "since">;
+
+/** Options of {@link pausedLimit}: those of a pause, and the key; without one the whole limit is paused. */
+export interface LimitPauseOptions extends PauseOptions {
+  readonly key?: string | undefined;
+}
+
+/** Returns the limits of a subscription, sorted by name: those that nodes have, and those of which something is set. */
+export async function limitsOf(
+  kept: KeptCommits,
+  { key, service, name, state }: StoredSubscription,
+  nodes: readonly NodeInfo[],
+  now: number,
+): Promise<readonly LimitInfo[]> {
+  const announced = new Map<string, { numbers: LimitNumbers; isByKey: boolean }>();
+  for (const node of nodes) {
+    for (const text of node.subscriptions ?? []) {
+      const { retry: { limits = [] }, category, ...of } = readAnnouncement(node.service, text);
+      if (of.service === service && of.name === name) limits.forEach((limit, i) => add(category, limit, i));
+    }
+  }
+  function add(category: string, limit: NamedLimit, i: number): void {
+    const name = limitName(category, limit, i);
+    const known = announced.get(name);
+    const numbers = known === undefined ? limit : stricter(known.numbers, limit);
+    announced.set(name, { numbers, isByKey: known?.isByKey === true || limit.isByKey === true });
+  }
+  const set = new Map(limitsAt(await overridesOf(kept, key), now).map((each) => [each.limit, each]));
+  return [...new Set([...announced.keys(), ...set.keys()])].sort().map((limit) => ({
+    ...{ service, subscription: name, limit, leader: state.head.leader, override: set.get(limit) },
+    isByKey: announced.get(limit)?.isByKey ?? set.get(limit)?.keys !== undefined,
+    program: summaryOf(announced.get(limit)?.numbers),
+  }));
+}
+
+function summaryOf(numbers: LimitNumbers | undefined): LimitSummary | undefined {
+  if (numbers === undefined) return undefined;
+  const { running, count, ms, burst } = numbers;
+  return {
+    ...(running < Infinity && { running }),
+    ...(count < Infinity && { per: [count, ms] as const }),
+    ...(count < Infinity && burst > 1 && { burst }),
+  };
+}
+
+/** A change of what operators have set of one limit. `now`: in ms since 1970. */
+export type LimitChange = (override: LimitOverride, now: number) => LimitOverride;
+
+/** Returns the change that pauses a limit, or one of its keys. Throws if the options are invalid. */
+export function pausedLimit({ key, ...options }: LimitPauseOptions): LimitChange {
+  checkPauseOptions(options);
+  if (key !== undefined) {
+    checkString("pause: key", key);
+    if (key.length > MAX_KEY) throw new RangeError(`pause: a key has ${MAX_KEY} characters at most; got ${key.length}`);
+  }
+  const { reason, for: lasts } = options;
+  return ({ paused, keys = [], ...others }, now) => {
+    const pause = (since: number) => ({
+      since,
+      ...(lasts !== undefined && { until: now + lasts }),
+      ...(reason !== undefined && { reason }),
+    });
+    if (key === undefined) return { ...others, ...keysIn(keys), paused: pause(paused?.since ?? now) };
+    const own: KeyPause = { key, ...pause(keys.find((each) => each.key === key)?.since ?? now) };
+    return { ...others, ...(paused && { paused }), keys: [...keys.filter((each) => each.key !== key), own] };
+  };
+}
+
+/** Returns the change that resumes a limit, or one of its keys. */
+export function resumedLimit(key?: string): LimitChange {
+  return ({ paused, keys = [], ...others }) =>
+    key === undefined
+      ? { ...others, ...keysIn(keys) }
+      : { ...others, ...(paused && { paused }), ...keysIn(keys.filter((each) => each.key !== key)) };
+}
+
+/** Returns the change that sets numbers of a limit; others stay as they are. Throws if one is invalid, or none is given. */
+export function setNumbers(numbers: LimitSummary): LimitChange {
+  checkKnown("limit", numbers, NUMBERS);
+  const { running, per, burst } = numbers;
+  if (running === undefined && per === undefined && burst === undefined) {
+    throw new TypeError("limit: give running, per or burst");
+  }
+  if (running !== undefined) checkInteger("limit: running", running, 1, MAX_NUMBER);
+  if (per !== undefined) {
+    if (!Array.isArray(per) || per.length !== 2) throw new TypeError(`limit: per is [count, ms]; got ${show(per)}`);
+    checkInteger("limit: per, its count", per[0], 1, MAX_NUMBER);
+    checkInteger("limit: per, its ms", per[1], 1, MAX_TIME);
+  }
+  if (burst !== undefined) checkInteger("limit: burst", burst, 1, MAX_NUMBER);
+  return ({ set, ...others }, since) => ({
+    ...others,
+    set: {
+      ...set,
+      since,
+      ...(running !== undefined && { running }),
+      ...(per !== undefined && { per }),
+      ...(burst !== undefined && { burst }),
+    },
+  });
+}
+
+/** The change back to what the program says. */
+export const clearedLimit: LimitChange = ({ limit }) => ({ limit });
+
+/**
+ * Returns overrides with one limit changed, without pauses that are over. Throws a `RangeError` if more is set than a
+ * message holds.
+ */
+export function withLimit(overrides: Overrides, limit: string, change: LimitChange, now: number): Overrides {
+  const { limits: _, ...others } = overrides;
+  const all = limitsAt(overrides, now);
+  const changed = change(all.find((each) => each.limit === limit) ?? { limit }, now);
+  const rest = all.filter((each) => each.limit !== limit);
+  const isNothing = changed.paused === undefined && changed.keys === undefined && changed.set === undefined;
+  const limits = isNothing ? rest : [...rest, changed];
+  const next = limits.length === 0 ? others : { ...others, limits };
+  const keys = limits.reduce((sum, { keys = [] }) => sum + keys.length, 0);
+  if (keys > MAX_KEYS || writeOverrides(next).length > MAX_LENGTH) {
+    throw new RangeError(
+      `a subscription takes ${MAX_KEYS} paused keys, of ${MAX_LENGTH} characters in all: resume some, or pause the limit`,
+    );
+  }
+  return next;
+}
+
+function keysIn(keys: readonly KeyPause[]): Pick<LimitOverride, "keys"> {
+  return keys.length === 0 ? {} : { keys };
+}
+
+const NUMBERS: ReadonlySet<string> = new Set(["running", "per", "burst"]);
+/** Maximum of a number of a limit, and of the time of its rate, in ms: as the program's options have them. */
+const [MAX_NUMBER, MAX_TIME] = [1_000_000, 86_400_000];
+/** Maximum length of a key of a limit, in characters. */
+const MAX_KEY = 1_024;
+/** Maximum number of keys that are paused in the limits of one subscription. */
+const MAX_KEYS = 1_000;
+/** Maximum length of all that operators have set of a subscription, in characters: half of a server's max_payload. */
+const MAX_LENGTH = 250_000;

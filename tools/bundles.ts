@@ -287,6 +287,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/link": 15,
   "test/faults/entities_crash_semantics": 12,
   "test/faults/log_letters": 12,
+  "test/faults/limit_overrides": 30,
   "test/faults/log_pause": 15,
   "test/faults/freeze": 10,
   "test/faults/max_payload": 8,

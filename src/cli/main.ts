@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `limits`,
- * `dead`, `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
+ * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `limits`, `dead`,
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
  * `bench`, `dashboard` and `docs`; `--help` explains each.
  *
  * @example

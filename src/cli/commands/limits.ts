@@ -74,10 +74,10 @@ ends; other messages go on. \`limits set NAME --running 3\`, or --per 100/1s and
   },
 };
 
-/** Changes a limit. Resolves with what was done, for printing. */
-type Change = (administration: Administration, info: LimitInfo) => Promise<string>;
+/** A verb that changes a limit. Resolves with what was done, for printing. */
+type LimitVerb = (administration: Administration, info: LimitInfo) => Promise<string>;
 
-function changeOf(verb: string, flags: Flags): Change {
+function changeOf(verb: string, flags: Flags): LimitVerb {
   const key = flags.text("key");
   if (verb === "pause") {
     const options = { key, reason: flags.text("reason"), for: flags.duration("for") };

@@ -149,7 +149,7 @@ export interface SubscriptionInfo {
   readonly requested: boolean;
   /** The pause by which an operator has it hand out nothing; `undefined`: it is not paused. */
   readonly paused?: SubscriptionPause | undefined;
-  /** What operators have set of its limits (`catga limits`); absent: nothing. */
+  /** Settings of its limits by operators (`catga limits`); absent: none. */
   readonly overrides?: readonly LimitOverride[] | undefined;
 }
 

@@ -186,7 +186,7 @@ export interface ObservedSubscription {
   readonly awaiting?: SubscriptionHealth["awaiting"] | undefined;
   /** The pause by which an operator has it hand out nothing. */
   readonly paused?: SubscriptionHealth["paused"] | undefined;
-  /** What operators have set of its limits. */
+  /** Settings of its limits by operators. */
   readonly overrides?: SubscriptionHealth["overrides"];
   /** The state of its limits, if it is known. */
   readonly limits?: SubscriptionHealth["limits"];

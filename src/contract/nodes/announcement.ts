@@ -61,7 +61,7 @@ export function limitName(category: string, { name }: Pick<NamedLimit, "name">, 
   return name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
 }
 
-/** What the name of a limit by key ends with in the health of a subscription: one of all messages is another one. */
+/** The end of the name of a limit by key in the health of a subscription: one of all messages is another limit. */
 export const BY_KEY = " by key";
 
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */

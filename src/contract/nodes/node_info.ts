@@ -238,7 +238,7 @@ export interface SubscriptionPause {
   readonly reason?: string;
 }
 
-/** What operators have set of a limit, in place of what the program says, until they clear it. */
+/** Settings of a limit by operators, in place of what the program says, until they clear them. */
 export interface LimitOverride {
   /** Name of the limit; of one without a name its contract and place among the limits of the handler, as `Paid/0`. */
   readonly limit: string;
@@ -279,9 +279,9 @@ export interface LimitHealth {
   readonly waiting: number;
   /** Time for which a handler has paused the limit, in ms; of a limit by key the longest of all its keys. */
   readonly pausedFor?: number;
-  /** Of a limit by key: number of keys that run, wait, or have used up their rate. */
+  /** Number of keys that run, wait, or have used up their rate; only of a limit by key. */
   readonly keys?: number;
-  /** Of a limit by key: the 10 keys of which most messages wait, those first; absent if none waits. */
+  /** The 10 keys of a limit by key of which most messages wait, those first; absent if none waits. */
   readonly waits?: readonly WaitingKey[];
 }
 
@@ -387,7 +387,7 @@ export interface SubscriptionHealth {
   readonly paused?: SubscriptionPause;
   /** The limits of the subscription's handlers, if this node leads it; absent if there are none. */
   readonly limits?: readonly LimitHealth[];
-  /** What operators have set of its limits, if this node leads it; of each 20 keys at most. Absent: nothing. */
+  /** Settings of its limits by operators, if this node leads it, each with 20 keys at most. Absent: none. */
   readonly overrides?: readonly LimitOverride[];
   /**
    * Messages whose handlers were aborted at their `timeout`, and were still running one more `timeout` later. Their

@@ -227,7 +227,7 @@ export class Administration {
   /**
    * Pauses a limit of a subscription, or one of its keys: none of its messages begins until
    * {@link Administration.resumeLimit}, or for `for` ms; others go on. It is kept over restarts and deploys. Resolves
-   * when that is stored; rejects with a `TypeError` if there is no such subscription or limit, or the limit has no keys.
+   * when that is stored; rejects with a `TypeError` if there is no such subscription, limit, or limit with keys.
    */
   async pauseLimit(target: LimitTarget, options: LimitPauseOptions = {}): Promise<void> {
     await this.#changeLimit(target, pausedLimit(options), options.key);

@@ -32,7 +32,7 @@ export interface LimitInfo extends LimitTarget {
   readonly program: LimitSummary | undefined;
   /** Endpoint of the subscription's leader in its last commit. */
   readonly leader: string;
-  /** What operators have set; `undefined`: nothing. */
+  /** Settings by operators; `undefined`: none. */
   readonly override: LimitOverride | undefined;
 }
 
@@ -113,7 +113,7 @@ export function resumedLimit(key?: string): LimitChange {
       : { ...others, ...(paused && { paused }), ...keysIn(keys.filter((each) => each.key !== key)) };
 }
 
-/** Returns the change that sets numbers of a limit; others stay as they are. Throws if one is invalid, or none is given. */
+/** Returns the change that sets numbers of a limit; others stay as they are. Throws if one is invalid or none given. */
 export function setNumbers(numbers: LimitSummary): LimitChange {
   checkKnown("limit", numbers, NUMBERS);
   const { running, per, burst } = numbers;

@@ -1,8 +1,8 @@
 /**
  * Overrides: settings of a subscription by operators, until they clear them: that it is paused, or one of its limits;
  * and numbers of limits in place of the program's. The last message under `overridesSubject(…)` in the stream
- * `catga_<ns>_subscriptions` counts, whichever node leads, over restarts and deploys. Anybody with access can write one,
- * so it is validated.
+ * `catga_<ns>_subscriptions` counts, whichever node leads, over restarts and deploys. Anybody with access can write
+ * one, so it is validated.
  */
 import { MAX_PAUSE_REASON } from "../../contract/calls/durable_messages.ts";
 import type { KeyPause, LimitOverride, LimitSetting, SubscriptionPause } from "../../contract/nodes/node_info.ts";

@@ -30,7 +30,7 @@ export class Categories {
   #nodes: readonly CapableNode[] = [];
   /** Limits of the subscription, by name; one without a name by its contract and place. */
   readonly #limits = new Map<string, RunLimit<Item>>();
-  /** What operators have set of limits, by name. */
+  /** Settings of limits by operators, by the limit's name. */
   #overrides: ReadonlyMap<string, LimitOverride> = new Map();
   /** Time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   readonly #tookOver: number | undefined;

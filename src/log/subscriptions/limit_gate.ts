@@ -27,7 +27,7 @@ export class RunLimit<T extends LimitedMessage<T>> {
   readonly #others: LimitGate<T>;
   /** The numbers of the program. */
   #own: LimitNumbers;
-  /** What operators have set, in place of what the program says; `undefined`: nothing. */
+  /** Settings by operators, in place of what the program says; `undefined`: none. */
   #override: LimitOverride | undefined;
   /** Time until which an operator has paused a key, in ms since 1970. */
   #pausedKeys: ReadonlyMap<string, number> = new Map();

@@ -15,6 +15,7 @@ import { Standstill } from "../support/standstill.ts";
 import { eventually } from "../support/eventually.ts";
 import { leaderOf } from "../support/log_stream.ts";
 import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
+import { firstOf } from "../support/before_release.ts";
 
 const List = entity("List", { initial: () => [] as string[] });
 const Put = List.event<string>("Put", (all, text) => [...all, text]);
@@ -72,7 +73,7 @@ async function threeServers(): Promise<Servers> {
   };
 }
 
-for (const [servers, open] of [["one server", oneServer], ["three servers", threeServers]] as const) {
+for (const [servers, open] of firstOf([["one server", oneServer], ["three servers", threeServers]] as const)) {
   describe(`an entity whose stream has lost messages, on ${servers}`, await requireNatsServer(), () => {
     for (const lost of ["an older copy", "a lost tail"] as const) {
       it(`${lost}: all nodes go on with what is stored, and a lost command is applied again`, {

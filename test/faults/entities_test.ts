@@ -11,12 +11,14 @@ import { streamName } from "../../src/log/format/stream_name.ts";
 import { standsStill } from "../support/eventually.ts";
 import { EntityCluster, NAMESPACE } from "../support/entity_cluster.ts";
 import { leaderOf } from "../support/log_stream.ts";
+import { itBeforeRelease } from "../support/before_release.ts";
 
 /** How long the quorum is lost, in seconds. */
 const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 4);
 
 describe("an entity and its faults", await requireNatsServer(), () => {
-  it(
+  // with each change: entities_crash_semantics_test.ts, and the storm of three servers
+  itBeforeRelease(
     "100 writers in six processes on three servers: each command applied once and answered truthfully, through kills of nodes and leaders and a lost quorum",
     { timeout: 1_200_000 },
     async () => {

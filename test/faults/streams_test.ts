@@ -27,7 +27,7 @@ const KILLS = BEFORE_RELEASE ? 20 : 3;
 const ASLEEP = BEFORE_RELEASE ? 60_000 : 10_000;
 const CUTS = [[1_000, "reader"], [4_000, "node"], [4_000, "reader"], [1_000, "node"]] as const;
 /** How many streams are opened and broken in a round. */
-const MANY = BEFORE_RELEASE ? 10_000 : 4_000;
+const MANY = BEFORE_RELEASE ? 10_000 : 1_500;
 
 /** Nodes in processes, Deno and Bun, and a reader in this one. */
 class Stage implements AsyncDisposable {

@@ -13,6 +13,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
 import { chances } from "../support/chances.ts";
 import { type Checked, FlowCluster, type FlowSums } from "../support/flow_cluster.ts";
+import { itBeforeRelease } from "../support/before_release.ts";
 
 /**
  * How many runs, and how many faults of each kind: with `CATGA_FLOW_SCALE=8`, which is what a release is tried with,
@@ -109,10 +110,9 @@ describe("workflows under kills of the server, and a deploy", needs, () => {
       }
     });
   });
-});
 
-describe("workflows on three servers", needs, () => {
-  it("each run ends when each of the servers is killed", { timeout: 1_800_000 }, async () => {
+  // with each change: those above, and the log on three servers, in which runs are stored
+  itBeforeRelease("each run ends when each of three servers is killed", { timeout: 1_800_000 }, async () => {
     await assertSwift(async () => {
       await using nats = await ServerTrio.open();
       await using cluster = await FlowCluster.open(nats.cluster.urls, { replicas: 3 });

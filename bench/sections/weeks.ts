@@ -6,14 +6,14 @@ const DAYS = 14;
 /** Limit of a day in ms: one takes two minutes. */
 const PATIENCE = 3_600_000;
 
-/** Measures what grows: half an hour, so it runs only when it is asked for. */
+/** Measures what grows, for as many days as there are rounds: half an hour, so it runs only when it is asked for. */
 export const weeks: Measure = async (stage, effort) => {
   const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : ["--expose-gc"];
   const program = await stage.start("programs/weeks.ts", [], words);
   const of = { times: effort.count(12, 12, 6), hours: effort.count(24, 24, 1) };
   await program.ask("start");
   const days: Day[] = [];
-  for (let left = effort.count(DAYS, 3, 1); left > 0; left--) {
+  for (let left = effort.rounds(DAYS, 3); left > 0; left--) {
     days.push(await program.ask<Day>("day", of, PATIENCE));
   }
   await stage.clear();

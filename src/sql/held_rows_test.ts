@@ -9,7 +9,7 @@ const ROW: OutboxRow = { n: "1", kind: "event", contract: "E", key: "k", id: "1"
 describe("rows that are held", () => {
   it("are held on if their pause ends while a look that leaves them out is under way (it began anew)", async () => {
     const clock = new VirtualClock();
-    const held = new HeldRows(clock);
+    const held = new HeldRows(clock, 100);
     held.fail(ROW, "away", 0, 10_000);
     await clock.advance(95);
     const leftOut = held.leftOut([]);

@@ -17,6 +17,7 @@ import {
   fateOf,
   fateOfCall,
   fromNote,
+  isCall,
   messageOf,
   noteOf,
   type OutboxRow,
@@ -35,6 +36,18 @@ export interface RelayOptions {
   readonly host: Pick<StoreHost, "log" | "start" | "tell" | "fault"> & { readonly clock: Clock };
   /** Longest pause between two looks at the outbox, in ms. Default: 250. */
   readonly poll?: number | undefined;
+  /** For tests. */
+  readonly limits?: RelayLimits | undefined;
+}
+
+/** Maximum numbers of what a relay has in hand at once. */
+export interface RelayLimits {
+  /** Rows that are under way. */
+  readonly batch: number;
+  /** Runs of a workflow that are held one by one. */
+  readonly runs: number;
+  /** Rows of runs that are tried at once although many of their workflow have failed. */
+  readonly tried: number;
 }
 
 /** Publishes the rows of an outbox while its process leads. */
@@ -204,6 +217,7 @@ interface RelayTurn {
 class TermRun {
   readonly #options: RelayOptions;
   readonly #clock: Clock;
+  readonly #limits: RelayLimits;
   readonly #term: number;
   /** Number of batches that this term has noted. */
   batch = 0;
@@ -223,7 +237,8 @@ class TermRun {
   constructor(options: RelayOptions, term: number, open: readonly Parcel[], sequence: number) {
     this.#options = options;
     this.#clock = options.host.clock;
-    this.#held = new HeldRows(this.#clock);
+    this.#limits = options.limits ?? LIMITS;
+    this.#held = new HeldRows(this.#clock, this.#limits.runs);
     this.#term = term;
     this.#open = open;
     this.#sequence = sequence;
@@ -241,11 +256,13 @@ class TermRun {
     const held = this.#held;
     const under = this.#open.flatMap(({ rows }) => rows);
     const without = [...under.map(({ n }) => n), ...this.#stored];
-    const room = Math.max(0, BATCH - under.filter((row) => !held.has(row)).length);
+    const room = Math.max(0, this.#limits.batch - under.filter((row) => !held.has(row)).length);
     const leftOut = held.leftOut(under);
-    const { rows, oldest } = await table.take(room, without, leftOut);
+    const { rows: taken, oldest } = await table.take(room, without, leftOut);
+    const rows = [...taken];
     const looked = stamp(this.#clock);
     if (rows.length < room) held.found([...under, ...rows], leftOut);
+    rows.push(...await this.#tried([...without, ...rows.map(({ n }) => n)]));
     if (rows.length > 0) {
       if (elapsed(this.#clock, this.#sequenceAt) > FRESH) await this.#knowEnd();
       const name = () => `${this.#options.name}.${this.#term}.${this.#names++}`;
@@ -263,6 +280,7 @@ class TermRun {
       this.#stored = [];
     }
     const settled = hasWork ? await this.#settle(await this.#sendAll(lookedUp, signal)) : { refused: 0, isOver: true };
+    held.settle(settled.isOver ? LONGEST_PAUSE : LONGEST_HOLD);
     return {
       oldest: Math.max(this.#age, held.oldest),
       deleted: deleted.length,
@@ -270,6 +288,16 @@ class TermRun {
       next: settled.isOver ? held.pause : 0,
       why: held.why,
     };
+  }
+
+  /** Takes rows of runs whose like has failed often: they have room of their own. */
+  async #tried(without: readonly string[]): Promise<readonly OutboxRow[]> {
+    const due = this.#held.due();
+    if (due === undefined) return [];
+    const { tried: most } = this.#limits;
+    const rows = await this.#options.table.runs({ ...due, most, without });
+    this.#held.tries(due.workflow, rows, rows.length === most);
+    return rows;
   }
 
   /** Age of the oldest row that is under way, in ms; 0: there is none. */
@@ -403,10 +431,6 @@ function isOver({ rows }: Parcel, fate: Fate | undefined): boolean {
   return fate?.type === "stored" || (fate?.type === "refused" && rows.length === 1);
 }
 
-function isCall(kind: OutboxRow["kind"]): boolean {
-  return kind === "start" || kind === "tell";
-}
-
 function startOf({ contract: name, id: run, body: input, head }: OutboxRow): RecordedStart {
   // the store has written it
   const { version, keep, timeout, redact, shape, headers, tags } = JSON.parse(head) as
@@ -423,8 +447,7 @@ function tell(host: RelayOptions["host"], { contract: workflow, key, id, body, h
 
 /** Longest pause between two looks at an outbox that is empty, in ms. */
 const POLL = 250;
-/** Maximum number of rows that are under way. */
-const BATCH = 1_000;
+const LIMITS: RelayLimits = { batch: 1_000, runs: 100, tried: 250 };
 /** Time that an attempt to store a message waits for its acknowledgement, in ms. */
 const ATTEMPT = 5_000;
 /** Pause before a term that has ended by an error is followed by another one, in ms. */

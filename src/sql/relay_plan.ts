@@ -10,6 +10,11 @@ import { MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 /** Kind of a row of the outbox. */
 export type RecordedKind = "event" | "command" | "start" | "tell";
 
+/** Returns true if a row is a call about a run: it is repeated with its own id, whether or not the run has it. */
+export function isCall(kind: RecordedKind): boolean {
+  return kind === "start" || kind === "tell";
+}
+
 /** A row of the outbox. */
 export interface OutboxRow {
   /** Its number: of rows of one lane, in the order of their commits. */
@@ -32,7 +37,7 @@ export interface Parcel {
   readonly rows: readonly OutboxRow[];
   /** Sequence of the log behind which it stands if it is stored. */
   readonly after: number;
-  /** True if an earlier attempt, of this relay or another one, may have stored it. */
+  /** True if an earlier attempt, of this relay or another one, may have stored it; never of a call about a run. */
   readonly doubtful: boolean;
 }
 
@@ -41,7 +46,7 @@ export interface Parcel {
  * run. `null`: it has no order.
  */
 export function laneOf({ kind, contract, key }: Pick<OutboxRow, "kind" | "contract" | "key">): string | null {
-  if (kind === "start" || kind === "tell") return `run\n${contract}\n${key}`;
+  if (isCall(kind)) return `run\n${contract}\n${key}`;
   return key === null ? null : `${kind}\n${contract}\n${key}`;
 }
 
@@ -103,7 +108,7 @@ export function packed(
 
 /** Returns what rows of one message share; `undefined`: the row is a message by itself. */
 function kinOf({ kind, contract, head }: OutboxRow): string | undefined {
-  if (kind === "start" || kind === "tell") return undefined;
+  if (isCall(kind)) return undefined;
   return readHead(head).given ? undefined : `${kind}\n${contract}\n${head}`;
 }
 
@@ -208,6 +213,6 @@ export function fromNote(note: string, rows: readonly OutboxRow[]): Parcel[] {
   const byNumber = new Map(rows.map((row) => [row.n, row]));
   return (JSON.parse(note) as NotedParcel[]).flatMap(([id, after, ns]) => {
     const own = ns.flatMap((n) => byNumber.get(n) ?? []);
-    return own.length < ns.length ? [] : [{ id, after, rows: own, doubtful: true }];
+    return own.length < ns.length ? [] : [{ id, after, rows: own, doubtful: !isCall(own[0].kind) }];
   });
 }

@@ -22,6 +22,15 @@ export interface TakenRows {
   readonly oldest: number;
 }
 
+/** Which rows of the runs of a workflow a relay takes. */
+export interface ChosenRuns {
+  readonly workflow: string;
+  readonly after: string;
+  /** Maximum number of rows. */
+  readonly most: number;
+  readonly without: readonly string[];
+}
+
 /** A change of the database by a relay, in one statement. */
 export interface Noted {
   readonly mark: RelayMark;
@@ -45,6 +54,11 @@ export interface RelayTable {
    * names that `holdOf` gives.
    */
   take(most: number, without: readonly string[], held?: readonly string[]): MaybePromise<TakenRows>;
+  /**
+   * Returns rows of the runs of a workflow whose first row has a number above `after`, by their numbers, without those
+   * of the numbers `without`: of each run its first rows.
+   */
+  runs(chosen: ChosenRuns): MaybePromise<readonly OutboxRow[]>;
   /** Notes a batch; false: another term has begun, or the database is another copy, and nothing was changed. */
   note(noted: Noted): MaybePromise<boolean>;
   /** Sets rows aside that can never be stored, with the reasons. */
@@ -144,6 +158,19 @@ class PostgresOutbox<Tx> implements RelayTable {
         [...params, ...names],
       ),
     );
+  }
+
+  async runs({ workflow, after, most, without }: ChosenRuns): Promise<readonly OutboxRow[]> {
+    const { outbox } = this.#names;
+    const own = `FROM ${outbox} WHERE n > $1::text::bigint AND refused IS NULL AND kind IN ('start', 'tell') ` +
+      `AND contract = $2::text AND n NOT IN (SELECT unnest($3::text::bigint[]))`;
+    const rows = await this.#db.run(
+      undefined,
+      `SELECT n::text AS n, ${COLUMNS} ${own} AND key IN ` +
+        `(SELECT key ${own} GROUP BY key HAVING min(n) > $4::text::bigint) ORDER BY ${outbox}.n LIMIT $5::text::int`,
+      [String(this.#floor), workflow, list(without), after, String(most)],
+    );
+    return rows.map(rowOf);
   }
 
   async note({ mark: { term, batch }, stored, note }: Noted): Promise<boolean> {
@@ -269,6 +296,18 @@ class SqliteOutbox<Tx> implements RelayTable {
       `ORDER BY n LIMIT CAST(?2 AS INTEGER)`;
     const params = [JSON.stringify(without), String(most), JSON.stringify(held)];
     return andThen(this.#db.run(undefined, text, params), taken);
+  }
+
+  runs({ workflow, after, most, without }: ChosenRuns): MaybePromise<readonly OutboxRow[]> {
+    const own = `FROM ${this.#names.outbox} WHERE refused IS NULL AND kind IN ('start', 'tell') AND contract = ?1 ` +
+      `AND n NOT IN (SELECT CAST(value AS INTEGER) FROM json_each(?2))`;
+    const rows = this.#db.run(
+      undefined,
+      `SELECT CAST(n AS TEXT) AS number, ${COLUMNS} ${own} AND key IN ` +
+        `(SELECT key ${own} GROUP BY key HAVING min(n) > CAST(?3 AS INTEGER)) ORDER BY n LIMIT CAST(?4 AS INTEGER)`,
+      [workflow, JSON.stringify(without), after, String(most)],
+    );
+    return andThen(rows, (found) => found.map(rowOf));
   }
 
   note({ mark: { term, batch }, stored, note }: Noted): MaybePromise<boolean> {

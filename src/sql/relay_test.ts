@@ -7,7 +7,8 @@ import { type Appended, neverStored, notStoredNow } from "../ports/event_log.ts"
 import { delay } from "../ports/clock.ts";
 import { holdOf } from "./held_rows.ts";
 import { Relay } from "./relay.ts";
-import type { OutboxRow } from "./relay_plan.ts";
+import { isCall, type OutboxRow } from "./relay_plan.ts";
+import type { ChosenRuns } from "./relay_table.ts";
 
 /** A relay that leads, of an outbox where each look finds a new row, `most` in all. `append`: answers of the log. */
 function start(append: () => Appended, most = Infinity) {
@@ -41,6 +42,7 @@ function start(append: () => Appended, most = Infinity) {
       begin: () => later({ term: 1, note: "[]", rows: [] }),
       resume() {},
       take: () => later({ rows: rows < most ? [next()] : [], oldest: 5 }),
+      runs: () => [],
       note: ({ stored }) => {
         noted.push([...stored]);
         return later(true);
@@ -125,12 +127,15 @@ function relaying(
         const taken = left.filter(({ n }) => !known.has(n)).slice(0, most);
         return { rows: taken, oldest: taken.length === 0 ? 0 : 10 };
       },
+      runs: (chosen) => runsOf(rows, chosen),
       note: ({ stored }) => {
         const gone = new Set(stored);
         rows.splice(0, rows.length, ...rows.filter(({ n }) => !gone.has(n)));
         return true;
       },
-      refuse: () => {},
+      refuse: (refused) => {
+        throw new Error(`refused: ${refused[0].why}`);
+      },
       refused: () => 0,
       forget: () => false,
       settle() {},
@@ -151,7 +156,13 @@ function relaying(
         log.push(run);
         return { ok: true, value: run };
       },
-      ...{ clock, tell: () => Promise.reject(new Error("not in this test")), fault() {} },
+      tell: async (_, run, __, { id }) => {
+        await delay(clock, 5);
+        if (!log.includes(`id-${run}`)) return { ok: false, error: new CatgaError("NO_RUN", run) };
+        log.push(id);
+        return { ok: true, value: undefined };
+      },
+      ...{ clock, fault() {} },
     },
   });
   const over = new AbortController();
@@ -161,6 +172,14 @@ function relaying(
     await clock.until(leading);
   };
   return { relay, clock, log, end };
+}
+
+/** Implements {@link RelayTable.runs} for the rows of an outbox. */
+function runsOf(rows: readonly OutboxRow[], { workflow, after, most, without }: ChosenRuns): OutboxRow[] {
+  const known = new Set(without);
+  const own = rows.filter(({ n, kind, contract }) => isCall(kind) && contract === workflow && !known.has(n));
+  const firsts = new Map(own.toReversed().map(({ key, n }) => [key, Number(n)]));
+  return own.filter(({ key }) => firsts.get(key)! > Number(after)).slice(0, most);
 }
 
 function rowOf(n: number, { contract = "E", key = "k", kind = "event" }: Partial<OutboxRow> = {}): OutboxRow {
@@ -228,6 +247,40 @@ describe("the relay of an outbox", () => {
     await end();
     assertEquals([log.length, new Set(log).size], [1_503, 1_503]);
   });
+
+  for (const many of [1_500, 3_000]) {
+    it(`goes on with other runs of a workflow of which ${many} cannot be started now`, async () => {
+      const row = (n: number, kind: OutboxRow["kind"] = "start", key = `${n}`) =>
+        rowOf(n, { kind, contract: "Flow", key });
+      const bad = Array.from({ length: many }, (_, n) => row(n + 1));
+      const rows = [...bad, row(many + 1), row(many + 2, "tell", `${many + 1}`), row(many + 3, "tell", "1")];
+      let mended = Infinity;
+      const { relay, clock, log, end } = relaying(rows, {
+        start: (run) => Number(run.slice(3)) <= Math.min(many, mended) ? away : undefined,
+      });
+      const waitFor = async (what: () => boolean, most: number) => {
+        const begin = clock.now();
+        await clock.until((async () => {
+          while (!what()) await delay(clock, 10);
+        })());
+        assert(clock.now() - begin <= most, `${clock.now() - begin} ms`);
+      };
+      // a thousand a second
+      await waitFor(() => log.length === 2, 2_000 + many);
+      assertEquals(log, [`id-${many + 1}`, `id-${many + 2}`]);
+      // each new one soon, also after a while
+      await clock.until(delay(clock, 20_000));
+      rows.push(row(many + 4));
+      await waitFor(() => log.length === 3, 1_000);
+      assertEquals(relay.health.error, "UNAVAILABLE: away");
+      // one of those that wait
+      mended = 0;
+      await waitFor(() => log.length === many + 4, 20_000 + many);
+      await end();
+      assertEquals([new Set(log).size, log.indexOf("id-1") < log.indexOf(`id-${many + 3}`)], [many + 4, true]);
+      assertEquals([relay.health.error, relay.health.oldest], [undefined, 0]);
+    });
+  }
 
   it("holds up no other run of a workflow for one that cannot be started now", async () => {
     const rows = Array.from({ length: 5 }, (_, n) => rowOf(n + 1, { kind: "start", contract: "Flow", key: `${n}` }));

@@ -19,6 +19,8 @@ import { QUIET } from "../../test/support/quiet.ts";
 import type { OpenedDatabase } from "../../test/support/sql_databases.ts";
 import type { SqlDatabase } from "./database.ts";
 import { sqlStore, type SqlStoreOptions } from "./mod.ts";
+import { relayTable } from "./relay_table.ts";
+import { tableNames } from "./tables.ts";
 
 const Booked = event<{ room: string; n: number }>("Booked", { durable: true, key: ({ room }) => room });
 const Charge = command<{ cents: number }, string>("Charge", { durable: true, idempotent: true });
@@ -337,6 +339,40 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       for (const other of rows.slice(1)) assertEquals([await other.discard(), await other.discard()], [true, false]);
       assertEquals([await Array.fromAsync(store.refused()), (await store.backlog()).refused], [[], 0]);
       assertEquals(got, [0, 1]);
+    });
+
+    it("has the rows of runs by the first row of each, for a relay that goes through them", async () => {
+      const { store, schema, run } = await newStore();
+      // a transaction each: within one PostgreSQL may have other runs first
+      const record = (id: string, by?: string) =>
+        store.transaction((_, out) => {
+          if (by === undefined) out.start(Stay, { room: id }, { id });
+          else out.tell(Paid, id, { by });
+        });
+      const Other = workflow<{ room: string }, string>("Other");
+      for (const [id, by] of [["a"], ["b"], ["a", "x"], ["c"], ["b", "y"]]) await record(id, by);
+      await store.transaction((_, out) => void out.start(Other, { room: "1" }, { id: "z" }));
+      await store.transaction((_, out) => void out.publish(Booked, { room: "c", n: 1 }));
+      for (const [id, by] of [["c", "z"], ["d"], ["a", "z"]]) await record(id, by);
+      const table = relayTable(opened.db, tableNames(opened.db.dialect, schema), "main");
+      const all = await run(`SELECT n FROM ${tableNames(opened.db.dialect, schema).outbox} ORDER BY n`);
+      const numbers = all.map(({ n }) => String(n));
+      /** The keys and kinds of the rows behind that of an index. */
+      const taken = async (after: number, most: number, without: number[] = []) => {
+        const chosen = { workflow: "Stay", most, without: without.map((index) => numbers[index]) };
+        const rows = await table.runs({ ...chosen, after: after < 0 ? "0" : numbers[after] });
+        const places = rows.map(({ n }) => numbers.indexOf(n));
+        assertEquals(places, places.toSorted((a, b) => a - b));
+        return rows.map(({ key, kind }) => `${key} ${kind}`);
+      };
+      assertEquals(await taken(-1, 4), ["a start", "b start", "a tell", "c start"]);
+      assertEquals(await taken(0, 3), ["b start", "c start", "b tell"]);
+      // a signal does not go before its start
+      assertEquals(await taken(1, 9), ["c start", "c tell", "d start"]);
+      assertEquals(await taken(3, 9), ["d start"]);
+      // what is under way, or is about to be deleted, is not taken again
+      assertEquals(await taken(1, 9, [0, 2]), ["c start", "c tell", "d start", "a tell"]);
+      assertEquals(await taken(9, 9), []);
     });
 
     it("passes correlation, causation and carried headers on to what a handler collects", async () => {

@@ -9,14 +9,17 @@ import {
   isOlder,
   type RecordedLog,
   type RecordedMessage,
+  type RecordedStart,
   type RelayMark,
 } from "../../src/contract/nodes/attached_store.ts";
+import type { AnySignal } from "../../src/contract/calls/flow.ts";
+import type { Result } from "../../src/contract/calls/result.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import { type Clock, delay } from "../../src/ports/clock.ts";
 import { holdOf } from "../../src/sql/held_rows.ts";
 import { Relay } from "../../src/sql/relay.ts";
-import { numbersIn, type OutboxRow } from "../../src/sql/relay_plan.ts";
+import { isCall, numbersIn, type OutboxRow } from "../../src/sql/relay_plan.ts";
 import type { RelayTable } from "../../src/sql/relay_table.ts";
 
 /** A rule of the relay, or of what it relies on, that a simulation leaves out to see whether its checks notice. */
@@ -26,6 +29,8 @@ export type LeftOut =
   | "the check of the term"
   | "the check of a pause"
   | "the order of a key"
+  | "the runs behind those that fail"
+  | "the first row of a run"
   | "one id for all attempts";
 
 /** The result of a simulation; `wrong` is empty if every promise was kept. */
@@ -49,6 +54,10 @@ const RECOGNIZED = 120_000;
 /** Longest time for which a message is on its way, in ms: less than the relay's limit for a pause. */
 const LATE = 8_000;
 const LANES = 3;
+/** Limits of the relays: few rows reach them. */
+const LIMITS = { batch: 20, runs: 6, tried: 5 };
+/** Maximum number of runs that cannot be started. */
+const MOST_FAILING = 40;
 
 /** Plays a seed. */
 export async function playRelays(seed: number, leftOut?: LeftOut): Promise<Outcome> {
@@ -65,6 +74,11 @@ class World {
   /** Ids of committed rows by lane, in the order of their commits. */
   readonly #committed = new Map<string, string[]>();
   readonly #relayRow = { term: 0, batch: 0, note: "[]" };
+  /** Signals by run that was started, in their order. */
+  readonly #runs = new Map<string, string[]>();
+  /** Committed rows of runs that can be started. */
+  readonly #startable = new Map<string, string[]>();
+  readonly #refused: string[] = [];
   readonly #log: { readonly id: string; readonly ids: readonly string[]; readonly at: number }[] = [];
   #mark: RelayMark | undefined;
   #numbers = 0;
@@ -80,6 +94,7 @@ class World {
 
   async play(): Promise<Outcome> {
     const writers = Array.from({ length: LANES }, (_, lane) => this.#write(`k${lane}`));
+    writers.push(this.#writeRuns());
     const leading = this.#lead();
     await this.#clock.until(Promise.all([...writers, leading]), 3_600_000);
     const wrong = this.#wrong();
@@ -107,6 +122,37 @@ class World {
       const own = this.#committed.get(key);
       if (own === undefined) this.#committed.set(key, [id]);
       else own.push(id);
+    }
+  }
+
+  /** Runs of a workflow, most of which cannot be started, with a signal each that is recorded later. */
+  async #writeRuns(): Promise<void> {
+    const record = (kind: "start" | "tell", key: string, id: string) => {
+      const n = ++this.#numbers;
+      this.#outbox.set(n, {
+        n: `${n}`,
+        kind,
+        contract: "Flow",
+        key,
+        id,
+        body: "",
+        head: JSON.stringify({ signal: id }),
+      });
+    };
+    const bad = MOST_FAILING - this.#upTo(30);
+    for (let i = 0; i < bad; i++) record("start", `bad-${i}`, `bad-${i}`);
+    for (let i = 0; i < 8; i++) {
+      await delay(this.#clock, this.#upTo(60_000));
+      const run = `good-${i}`;
+      record("start", run, run);
+      this.#startable.set(run, []);
+      record("tell", `bad-${i}`, `bad-${i}-told`);
+      // behind other runs
+      for (let told = this.#upTo(3); told > 0; told--) {
+        await delay(this.#clock, this.#upTo(2_000));
+        record("tell", run, `${run}-${told}`);
+        this.#startable.get(run)!.push(`${run}-${told}`);
+      }
     }
   }
 
@@ -163,10 +209,21 @@ class World {
     };
     const host = {
       ...{ clock, log: this.#logFor(process, wake), fault() {} },
-      start: () => Promise.reject(new Error("no starts here")),
-      tell: () => Promise.reject(new Error("no signals here")),
+      start: ({ run }: RecordedStart) =>
+        this.#called(process, wake, () => {
+          if (run.startsWith("bad")) return { ok: false, error: new CatgaError("UNAVAILABLE", "not now") };
+          if (!this.#runs.has(run)) this.#runs.set(run, []);
+          return { ok: true, value: run };
+        }),
+      tell: (_: AnySignal, run: string, __: unknown, { id }: { readonly id: string }) =>
+        this.#called(process, wake, () => {
+          const told = this.#runs.get(run);
+          if (told === undefined) return { ok: false, error: new CatgaError("NO_RUN", run) };
+          if (!told.includes(id)) told.push(id);
+          return { ok: true, value: undefined };
+        }),
     };
-    const relay = new Relay({ name: "main", table: this.#tableFor(process, wake), host, poll: 250 });
+    const relay = new Relay({ name: "main", table: this.#tableFor(process, wake), host, poll: 250, limits: LIMITS });
     return Object.assign(process, { relay });
   }
 
@@ -180,6 +237,19 @@ class World {
     await wake();
     if (!this.#isCalm && this.#chance(0.02)) throw new Error("the answer was lost");
     return value;
+  }
+
+  /** One call about a run: it may fail before its effect, or after it. */
+  async #called<T>(
+    process: { readonly isDead: boolean },
+    wake: () => Promise<void>,
+    effect: () => Result<T>,
+  ): Promise<Result<T>> {
+    try {
+      return await this.#call(process, wake, effect);
+    } catch (error) {
+      return { ok: false, error: new CatgaError("UNAVAILABLE", (error as Error).message) };
+    }
   }
 
   #tableFor(process: { readonly isDead: boolean; stillUntil: number }, wake: () => Promise<void>): RelayTable {
@@ -199,9 +269,23 @@ class World {
       take: (most, without, held = []) =>
         call(() => {
           const rows = [...this.#outbox].sort(([a], [b]) => a - b).map(([, each]) => each)
-            .filter((each) => !without.includes(each.n) && !held.includes(holdOf(each))).slice(0, Math.min(most, 5));
-          const hidden = this.#leftOut === "the order of a key" ? rows.map((each) => ({ ...each, key: null })) : rows;
-          return { rows: hidden, oldest: rows.length };
+            .filter((each) => !without.includes(each.n) && !held.includes(holdOf(each)))
+            .filter(({ kind, contract }) => !isCall(kind) || !held.includes(`run\n${contract}`));
+          const some = rows.slice(0, most);
+          // the model of runs finds them by their keys
+          const hide = (each: OutboxRow) => isCall(each.kind) ? each : { ...each, key: null };
+          return { rows: this.#leftOut === "the order of a key" ? some.map(hide) : some, oldest: some.length };
+        }),
+      runs: ({ workflow, after, most, without }) =>
+        call(() => {
+          const own = [...this.#outbox].sort(([a], [b]) => a - b).map(([, each]) => each)
+            .filter(({ n, kind, contract }) => isCall(kind) && contract === workflow && !without.includes(n));
+          const first = new Map(own.toReversed().map(({ key, n }) => [key, Number(n)]));
+          const behind = this.#leftOut === "the runs behind those that fail" ? 0 : Number(after);
+          if (this.#leftOut === "the first row of a run") {
+            return own.filter(({ n }) => Number(n) > behind).slice(0, most);
+          }
+          return own.filter(({ key }) => first.get(key)! > behind).slice(0, most);
         }),
       note: ({ mark, stored, note }) =>
         call(() => {
@@ -217,7 +301,12 @@ class World {
           }
           return true;
         }),
-      refuse: () => {},
+      refuse: (refused) => {
+        for (const { n } of refused) {
+          this.#refused.push(this.#outbox.get(Number(n))!.id);
+          this.#outbox.delete(Number(n));
+        }
+      },
       refused: () => 0,
       forget: () => false,
       settle: () => {},
@@ -281,7 +370,14 @@ class World {
       if (own.length > once.length) wrong.push(`${own.length - once.length} of ${key} are in the log twice`);
       if (once.join() !== ids.filter((id) => once.includes(id)).join()) wrong.push(`${key} is out of order`);
     }
-    if (this.#outbox.size > 0) wrong.push(`${this.#outbox.size} rows are left`);
+    for (const [run, told] of this.#startable) {
+      const known = this.#runs.get(run);
+      if (known === undefined) wrong.push(`${run} has not been started`);
+      else if (known.join() !== told.join()) wrong.push(`${run} was told ${known}, not ${told}`);
+    }
+    if (this.#refused.length > 0) wrong.push(`${this.#refused} were refused`);
+    const left = [...this.#outbox.values()].filter(({ key }) => !key!.startsWith("bad"));
+    if (left.length > 0) wrong.push(`${left.length} rows are left`);
     return wrong;
   }
 }

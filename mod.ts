@@ -172,6 +172,7 @@ export type {
   HandlerOptions,
   Limit,
   LimitOptions,
+  Over,
   RetryOptions,
   SubscriptionOptions,
   SubscriptionSettings,

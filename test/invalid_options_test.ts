@@ -162,7 +162,7 @@ const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINI
 const commandHandler: Wrong<CommandHandlerOptions> = {
   ...handler,
   retry: OBJECT,
-  limit: [...OBJECT, {}, [{}], { running: 0 }, { per: 5 }],
+  limit: [...OBJECT, {}, [{}], { running: 0 }, { per: 5 }, { running: 1, over: "drop" }],
   fair: [1, "tenant", {}, { by: "tenant" }, { by: () => "", weight: 1 }],
 };
 const on: Wrong<SubscriptionOptions> = {

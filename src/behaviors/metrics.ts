@@ -105,6 +105,7 @@ function instrumentsOf(meter: Meter) {
       "{message}",
       "Messages that were handled without failing, for each subscription",
     ),
+    skipped: count("catga.log.skipped", "{message}", "Messages that a limit has skipped, for each subscription"),
     failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
     deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
     runs: duration("catga.workflow.duration", "How long runs of workflows took, waiting included", RUN_BOUNDARIES),
@@ -282,7 +283,8 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
     case "stored":
       return instruments.stored.add(seen.count, { "catga.contract": seen.contract });
     case "handled":
-      return instruments.handled.add(seen.count, {
+    case "skipped":
+      return instruments[seen.type].add(seen.count, {
         "catga.subscription": seen.subscription,
         "catga.contract": seen.contract,
       });

@@ -1,6 +1,6 @@
 /**
- * Number of messages that were handled for a subscription, reported once a second, and only while a behavior observes
- * the app.
+ * Number of messages that were handled for a subscription, or skipped, reported once a second, and only while a behavior
+ * observes the app.
  */
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -13,21 +13,23 @@ interface HandledCountHost {
   readonly hooks: { readonly watched: boolean };
 }
 
-/** Counts the messages of one subscription that were handled, as far as this node saw it. */
+/** Counts the messages of one subscription that were handled, or skipped, as far as this node saw it. */
 export class HandledCount {
   readonly #host: HandledCountHost;
   readonly #subscription: string;
-  /** Number of handled messages by contract, since the last observation. */
+  readonly #type: "handled" | "skipped";
+  /** Number of these messages by contract, since the last observation. */
   readonly #counts = new Map<string, number>();
   #timer: Timer | undefined;
 
   /** `subscription`: the subscription's label in observations, `<service>/<name>`. */
-  constructor(host: HandledCountHost, subscription: string) {
+  constructor(host: HandledCountHost, subscription: string, type: "handled" | "skipped" = "handled") {
+    this.#type = type;
     this.#host = host;
     this.#subscription = subscription;
   }
 
-  /** Counts a message of this contract that was handled for the subscription. */
+  /** Counts a message of this contract. */
   add(contract: string): void {
     this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
     this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });
@@ -40,7 +42,7 @@ export class HandledCount {
     const { hooks: { watched }, observer } = this.#host;
     if (watched) {
       for (const [contract, count] of this.#counts) {
-        observer({ type: "handled", subscription: this.#subscription, contract, count });
+        observer({ type: this.#type, subscription: this.#subscription, contract, count });
       }
     }
     this.#counts.clear();

@@ -27,7 +27,8 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
     // the logger's exception is caught, because it would end the request, or the connection, that was observed
     const failed = (error: unknown) => logThrown(`catga ${node}: the logger threw`, error);
     try {
-      if (seen.type === "stored" || seen.type === "handled") return; // counts for metrics, which are not logged
+      // counts for metrics, which are not logged
+      if (seen.type === "stored" || seen.type === "handled" || seen.type === "skipped") return;
       if (seen.type === "connection") isLost = seen.state === "disconnected";
       const [own, text] = lineOf(seen);
       // every operation that needs the lost connection, or the stream that does not answer, fails with the same cause:
@@ -70,7 +71,7 @@ const info = (text: string): LoggedLine => ["info", text];
 const warn = (text: string): LoggedLine => ["warn", text];
 const error = (text: string): LoggedLine => ["error", text];
 
-function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): LoggedLine {
+function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" | "skipped" }>): LoggedLine {
   switch (seen.type) {
     case "handler-failed": {
       const what = seen.behavior

@@ -161,11 +161,12 @@ describe("the log's lines for an operator", () => {
     );
   });
 
-  it("figures of what was stored and handled are no lines", () => {
+  it("figures of what was stored, handled and skipped are no lines", () => {
     assertEquals(
       linesOf(
         { type: "stored", contract: "Booked", count: 3 },
         { type: "handled", subscription, contract: "Booked", count: 3 },
+        { type: "skipped", subscription, contract: "Booked", count: 3 },
       ),
       [],
     );

@@ -674,8 +674,53 @@ const PLANTS = {
   }],
   "limit-early": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "const gates = this.#joinLimits(new Item(message, category, 0, this.place.epoch));\n",
-    to: "const gates: LimitGate<Item>[] = [];\n",
+    from: "    const gates = this.#joinLimits(item);\n",
+    to: "    const gates: LimitGate<Item>[] = [];\n",
+  }],
+  "over-early": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    this.#count(item);\n    this.#early.set",
+    to: "    this.#early.set",
+  }],
+  "over-dead": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "        this.#discount(item);\n        this.#options.onDead",
+    to: "        this.#options.onDead",
+  }],
+  "over-found": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '    item.place = "parked";\n    this.#count(item);\n',
+    to: '    item.place = "parked";\n',
+  }],
+  "over-later": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "  return inEpoch > item.epoch || (inEpoch === item.epoch && position > item.position);\n",
+    to: "  return inEpoch >= item.epoch && position >= 0;\n",
+  }],
+  "over-begun": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "if (left > 0 || this.#hasBegun(message)) continue;",
+    to: "if (left > 0) continue;",
+  }],
+  "over-left": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "      if (item !== undefined && item.position <= from) break;\n",
+    to: "",
+  }],
+  "over-read": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    const taken = Math.max(line.last.position, from);\n",
+    to: "    const taken = line.last.position;\n",
+  }],
+  "over-replayed": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    item.attempts = item.due = item.dead = 0;\n    this.#count(item);\n",
+    to: "    item.attempts = item.due = item.dead = 0;\n",
+  }],
+  "over-commit": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "      ...(this.skipped > 0 ? { skipped: this.skipped } : {}),\n",
+    to: "",
   }],
   "limit-join": [{
     file: "src/log/subscriptions/ledger.ts",

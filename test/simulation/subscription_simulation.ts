@@ -67,6 +67,7 @@ const SUMS = [
   "brought",
   "full",
   "accounts",
+  "skipped",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -135,6 +136,11 @@ export const LIMITED = 6_000_000;
  * of ones with others; half of it with limits by account, a third with operators who go back.
  */
 export const FAIR = 7_000_000;
+/**
+ * From this seed on a message of an account is skipped while an earlier one of it is not done, with leaders of versions
+ * that do not know the accounts; half of it with tenants, a third with operators who go back.
+ */
+export const OVER = 8_000_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -222,6 +228,9 @@ interface Fate {
   attempt: number;
   /** The process that has handled it in a long run, which it remembers. */
   handledAt: string;
+  /** True if a leader has skipped it, and if that is stored. */
+  isSkipping: boolean;
+  skipped: boolean;
 }
 
 class Run {
@@ -265,11 +274,15 @@ class Run {
   readonly carried = new Map<string, string[]>();
   /** Messages that a leader was about to begin, each the only one, when it was killed. */
   readonly begunAlone = new Set<string>();
+  /** What the leader of a term has skipped, and how many earlier ones had. */
+  readonly skips = new Map<string, { readonly before: number; readonly ids: string[] }>();
 
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed >= FAIR
+    this.mode = seed >= OVER
+      ? { ...mode, poison: false, cuts: 0, logCuts: 0, requests: mode.requests + 6 }
+      : seed >= FAIR
       ? { ...mode, ...((this.rewinds || this.hasAccounts) && { poison: false, cuts: 0, logCuts: 0 }) }
       : seed >= LIMITED
       ? { ...mode, cuts: 0, logCuts: 0 }
@@ -336,7 +349,12 @@ class Run {
 
   /** True if one message of each account runs at once. */
   get hasAccounts(): boolean {
-    return this.seed >= LIMITED && this.seed % 2 > 0;
+    return this.seed >= LIMITED && (this.seed >= OVER || this.seed % 2 > 0);
+  }
+
+  /** True if messages of tenants are passed by. */
+  get hasTenants(): boolean {
+    return this.seed >= FAIR && (this.seed < OVER || this.seed % 2 > 0);
   }
 
   /** True if handlers block their processes. */
@@ -474,7 +492,7 @@ class Run {
       category: "A",
       id: `${position}@${Math.floor(this.now)}`,
       key,
-      payload: this.seed >= FAIR
+      payload: this.hasTenants
         ? `${Number(key ?? KEYS) % (2 * ACCOUNTS)}`
         : this.hasAccounts
         ? `${Math.floor(this.random() * ACCOUNTS)}`
@@ -499,6 +517,8 @@ class Run {
       givenUp: false,
       attempt: 0,
       handledAt: "",
+      isSkipping: false,
+      skipped: false,
     });
   }
 
@@ -544,6 +564,7 @@ class Run {
     this.trace(() => `back to ${read}`);
     for (const fate of this.fates.values()) {
       if (fate.message.position > read) fate.handled = fate.discarded = fate.discarding = false;
+      if (fate.message.position > read) fate.isSkipping = fate.skipped = false;
     }
   }
 
@@ -554,7 +575,12 @@ class Run {
     const { state } = this;
     if (state === undefined || !isSame(state.id, commit.id)) return;
     for (const node of this.nodes) node.checkStored(commit);
-    const { place } = commit.head;
+    const { place, skipped = 0 } = commit.head;
+    const { before: known, ids } = this.skips.get(commit.id[0]) ?? { before: skipped, ids: [] };
+    for (const id of ids.slice(0, skipped - known)) this.fates.get(id)!.skipped = true;
+    if (skipped < known || skipped > known + ids.length) {
+      this.wrong(`${skipped} are skipped, not ${known + ids.length}`);
+    }
     const before = this.#place;
     this.#place = place;
     if (place.rewound && (!before.rewound || place.read < before.read)) this.#wentBack(commit.head);
@@ -618,6 +644,13 @@ class Run {
     return left.every(([, key]) => dead.has(key)) && (passed.length === 0 || isDead);
   }
 
+  #hasLaterBegun({ key, position }: Published): boolean {
+    return key !== undefined &&
+      [...this.fates.values()].some((fate) =>
+        fate.message.key === key && fate.message.position > position && fate.begun > 0
+      );
+  }
+
   #isBehindDead({ parked }: StoredState): boolean {
     const dead = new Set([...parked].filter(([, { dead }]) => dead > 0).map(([id]) => this.fates.get(id)?.message.key));
     return [...parked].every(([id, { dead: at }]) => at > 0 || dead.has(this.fates.get(id)?.message.key));
@@ -632,7 +665,12 @@ class Run {
     }
     const entries = new Set(this.stored.map(({ subject }) => subject));
     const poisoned = new Set([...this.fates.values()].flatMap(({ message }) => message.poison ? [message.key] : []));
-    for (const [id, { message, handled, failed, lost, discarding, givenUp, handledAt }] of this.fates) {
+    for (
+      const [id, { message, handled, failed, lost, discarding, givenUp, handledAt, skipped, isSkipping }] of this.fates
+    ) {
+      if (skipped) this.sums.skipped++;
+      // its leader has died before that was stored, but a later one of its key had begun: the next one knows that it is done
+      const isSkipped = skipped || (isSkipping && this.#hasLaterBegun(message));
       const parked = state.parked.get(id);
       if (parked !== undefined && !entries.has(`park.${id}`)) {
         this.wrong(`${id} is parked and its message is not stored`);
@@ -647,7 +685,7 @@ class Run {
             key === message.key && message.position > from
           ) === true ||
         state.head.passed?.some(([from, to]) => from <= message.position && message.position <= to) === true;
-      if (parked === undefined && !handled && !lost && !discarding && !givenUp && !isLeft) {
+      if (parked === undefined && !handled && !lost && !discarding && !givenUp && !isLeft && !isSkipped) {
         this.wrong(`${id} was passed over`);
       }
       if (givenUp) this.sums.lost++;
@@ -961,7 +999,7 @@ class SimNode {
         continue;
       }
       const before = fate.message.time < message.time;
-      if (before && !fate.handled && !fate.lost && !fate.discarding && !fate.givenUp) {
+      if (before && !fate.handled && !fate.lost && !fate.discarding && !fate.givenUp && !fate.isSkipping) {
         const parked = JSON.stringify(run.state?.parked.get(other));
         run.wrong(`${id} runs before ${other} of its key ${message.key}, begun ${fate.begun} times, ${parked}`);
       }
@@ -1036,7 +1074,7 @@ class SimLeader {
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
     const isBatched = node.mostOfBatch > 0 && run.seed < LIMITED;
     const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
-    const fair = run.seed < FAIR ? undefined : run.pick(TENANTS);
+    const fair = run.hasTenants ? run.pick(TENANTS) : undefined;
     const settings = {
       ...{ ...DEFAULT_SETTINGS, attempts: node.attempts, batch },
       ...(fair && { fair: { by: fair, weight: undefined, most: 4 } }),
@@ -1047,7 +1085,12 @@ class SimLeader {
       const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
-      const versions = [(payload: string) => payload, undefined].map((key) => [all, { limit: account, key }]);
+      const over = run.seed < OVER ? undefined : "skip" as const;
+      account.isCounted = over !== undefined;
+      const versions = [(payload: string) => payload, undefined].map((key) => [
+        all,
+        { limit: account, key, over: key && over },
+      ]);
       this.#limits = run.hasAccounts ? versions : [[all]];
       this.#category.limits = run.pick(this.#limits);
     }
@@ -1271,7 +1314,8 @@ class SimLeader {
       head: stored.head,
       mostParked,
       categories: { began: stored.head.began, of: () => this.#category },
-      ...(this.#run.seed >= FAIR && { keptOfTenant: 3 }),
+      ...(this.#run.hasTenants && { keptOfTenant: 3 }),
+      onSkipped: (message) => this.#onSkipped(message),
     });
     const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
@@ -1307,6 +1351,7 @@ class SimLeader {
       }
     }
     this.#ledger = ledger;
+    run.skips.set(this.term, { before: stored.head.skipped ?? 0, ids: [] });
     for (const [id, each] of finished) if (each.outcome !== "done") this.#reported(id, each);
     if (silent.length > 0) this.#hearOf(silent);
     run.trace(() =>
@@ -1426,13 +1471,44 @@ class SimLeader {
     for (const message of log) {
       if (message.position <= ledger.place.read || most-- <= 0 || ledger.open.size > 40 || ledger.full) continue;
       ledger.place = { ...ledger.place, read: message.position, time: message.time, rewound: false };
+      const isOver = this.#isOver(message);
+      const before = ledger.open.size;
       ledger.add(message);
+      if (isOver && ledger.open.size > before && ![...ledger.open].at(-1)!.joins) {
+        this.#run.wrong(`${messageId(message)} was taken, while an earlier one of its account was not done`);
+      }
     }
     const isHot = random() < (this.#run.seed >= LEFT ? 0.6 : 0.2);
     if (isHot) ledger.leaveHotKeys(this.#run.seed >= LEFT ? 1 : this.#node.mostOfKey);
     this.#bring(ledger);
     this.#bringPassed(ledger);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
+  }
+
+  /** Returns true if an earlier message of its account is not done, and this version of the program skips it. */
+  #isOver(message: LoggedMessage): boolean {
+    if (this.#category.limits?.some(({ over }) => over === "skip") !== true) return false;
+    const running = this.#run.nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
+    const earlier = [...this.#earlier(message), ...running.filter(({ position }) => position < message.position)];
+    return earlier.some(({ payload }) => payload === message.payload);
+  }
+
+  /** The earlier messages that are not done. */
+  #earlier({ position }: LoggedMessage): readonly LoggedMessage[] {
+    const { open, parked, place: { epoch } } = this.#ledger!; // it leads
+    return [...open, ...[...parked].filter(({ dead }) => dead === 0)]
+      .filter((item) => item.epoch < epoch || item.position < position).map(({ message }) => message);
+  }
+
+  #onSkipped(message: LoggedMessage): void {
+    const run = this.#run;
+    const id = messageId(message);
+    run.trace(() => `skips ${this.term} ${id} of ${message.payload}`);
+    if (!this.#isOver(message)) run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
+    const isOld = run.nodes.some((node) => node.token > this.token);
+    if (!isOld && run.nodes.some(({ running }) => running.has(id))) run.wrong(`${id} is skipped, and runs`);
+    if (!isOld) run.fates.get(id)!.isSkipping = true;
+    run.skips.get(this.term)!.ids.push(id);
   }
 
   /** Reads what was left behind, as the second reader. */

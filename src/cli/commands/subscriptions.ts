@@ -24,7 +24,8 @@ export const subscriptions: CliCommand = {
 LAG counts messages of the log that it has not read, each with 1 to 512 events;
 OLDEST is the age of the oldest message that it has not handled; RETRYING counts
 what waits for its next attempt, or behind such a message of its key; DEAD its
-dead letters (\`catga dead\`). The service of queued commands is @, and their
+dead letters (\`catga dead\`). Below it says what was skipped (\`over\`), is paused,
+or left behind. The service of queued commands is @, and their
 subscription has the name of the command.
 
 \`subscriptions pause NAME\` has a subscription, or a queued command, hand out
@@ -75,7 +76,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
         if (only !== undefined && info.service !== only) continue;
         const { service, name, overrides = [] } = info;
         const ofLimits = overrides.flatMap((each) => overrideTexts(`${service}/${name} ${each.limit}`, each));
-        for (const text of [pausedText(info), behindText(info), ...ofLimits]) {
+        for (const text of [pausedText(info), behindText(info), skippedText(info), ...ofLimits]) {
           if (text !== undefined) terminal.say(printable(text));
         }
       }
@@ -100,6 +101,12 @@ export function behindText({ service, name, behind }: SubscriptionInfo): string 
   const others = count === 1 ? "" : ` and of ${count - 1} other key${count === 2 ? "" : "s"}`;
   return `${service}/${name}: later messages of ${contract} with the key ${show(key)}${others} stay in the log until ` +
     "there is room for them";
+}
+
+/** Says how many messages limits have skipped; `undefined`: none. */
+export function skippedText({ service, name, skipped }: SubscriptionInfo): string | undefined {
+  if (skipped === undefined) return undefined;
+  return `${service}/${name}: ${skipped} message${skipped === 1 ? "" : "s"} skipped by \`over\` of its limits so far`;
 }
 
 const VERBS: ReadonlySet<string> = new Set(["pause", "resume", "remove"]);

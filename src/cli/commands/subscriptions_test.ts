@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { SubscriptionInfo } from "../../../mod.ts";
-import { behindText, pausedText } from "./subscriptions.ts";
+import { behindText, pausedText, skippedText } from "./subscriptions.ts";
 
 describe("behindText", () => {
   it("names the key that a subscription has left furthest behind, and says how many others there are", () => {
@@ -30,6 +30,18 @@ describe("pausedText", () => {
       undefined,
       "shop/billing: paused by an operator since 1970-01-01T00:00:00.000Z",
       "shop/billing: paused by an operator since 1970-01-01T00:00:00.000Z, until 1970-01-01T00:01:00.000Z: closed",
+    ]);
+  });
+});
+
+describe("skippedText", () => {
+  it("says how many messages limits have skipped", () => {
+    const info = { service: "shop", name: "billing", contracts: ["Paid"], position: 9, lag: 0, open: 0, oldest: 0 };
+    const rest = { retrying: 0, dead: 0, leader: undefined, abandoned: false, requested: false };
+    assertEquals([undefined, 1, 2].map((skipped) => skippedText({ ...info, ...rest, skipped })), [
+      undefined,
+      "shop/billing: 1 message skipped by `over` of its limits so far",
+      "shop/billing: 2 messages skipped by `over` of its limits so far",
     ]);
   });
 });

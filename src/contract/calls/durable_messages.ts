@@ -136,6 +136,11 @@ export interface SubscriptionInfo {
   readonly behind?: { readonly count: number; readonly contract: string; readonly key: string } | undefined;
   /** Number of dead letters of the subscription. */
   readonly dead: number;
+  /**
+   * Number of messages that limits have skipped (`over`) since the subscription began; they count as handled.
+   * `undefined`: none.
+   */
+  readonly skipped?: number | undefined;
   /** The id of the node that leads the subscription; `undefined`: none. */
   readonly leader: string | undefined;
   /**

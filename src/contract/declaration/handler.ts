@@ -82,7 +82,16 @@ export interface Limit<P = unknown> {
   per?: readonly [count: number, ms: number] | undefined;
   /** Number of messages that may begin at once after a pause, with `per`: 1 to 1,000,000. Default: 1. */
   burst?: number | undefined;
+  /**
+   * What becomes of a message that the limit does not let begin. `"wait"`: it waits. `"skip"`, with `running`: it is
+   * skipped if, when it is read, as many earlier messages of its key are not done (running, waiting, or before their
+   * next attempt): it counts as handled, and in `skipped` of the subscription. Default: `"wait"`.
+   */
+  over?: Over | undefined;
 }
+
+/** What becomes of a message that a limit does not let begin. */
+export type Over = "wait" | "skip";
 
 /** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
 export interface LimitOptions<P = unknown> {
@@ -408,12 +417,18 @@ function limitsOf(
     throw new RangeError(`${at}: limit is one limit, or an array of 1 to ${MAX_LIMITS}; got ${all.length}`);
   }
   const limits = all.map((limit): NamedLimit => {
-    checkObject(`${at}: limit`, limit, "{ key, running, per, burst, name }");
+    checkObject(`${at}: limit`, limit, "{ key, running, per, burst, name, over }");
     checkKnown(`${at}: limit`, limit, LIMIT_OPTIONS);
-    const { key, name, running, per, burst } = limit;
+    const { key, name, running, per, burst, over = "wait" } = limit;
     if (key !== undefined) checkFunction(`${at}: limit.key`, key, "a function that returns the key of a payload");
     if (running === undefined && per === undefined) {
       throw new TypeError(`${at}: a limit has running (how many run at once), or per ([count, ms]), or both`);
+    }
+    if (!OVERS.has(over)) {
+      throw new TypeError(`${at}: limit.over is one of ${[...OVERS].join(", ")}; got ${show(over)}`);
+    }
+    if (over === "skip" && running === undefined) {
+      throw new TypeError(`${at}: limit.over "skip" skips what is more than running: set running, such as 1`);
     }
     if (burst !== undefined && per === undefined) throw new TypeError(`${at}: limit.burst has a meaning only with per`);
     if (name !== undefined) checkToken(`${at}: limit.name`, name);
@@ -431,7 +446,8 @@ function limitsOf(
     }
     if (burst !== undefined) checkInteger(`${at}: limit.burst`, burst, 1, MOST_LIMITED);
     const numbers = { name: name ?? "", running: running ?? Infinity, count, ms, burst: burst ?? 1 };
-    return Object.freeze(key === undefined ? numbers : { ...numbers, isByKey: true, key });
+    const skips = over === "wait" ? numbers : { ...numbers, over };
+    return Object.freeze(key === undefined ? skips : { ...skips, isByKey: true, key });
   });
   const names = limits.flatMap(({ name }) => name === "" ? [] : [name]);
   const twice = names.find((name, i) => names.indexOf(name) < i);
@@ -443,7 +459,8 @@ const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit", "fair"] as co
 const FAIR_OPTIONS = new Set(["by", "weight"]);
 /** Number of runs at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_CONCURRENCY = 64;
-const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst"]);
+const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst", "over"]);
+const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip"]);
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);

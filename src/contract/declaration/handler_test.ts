@@ -87,6 +87,10 @@ describe("the settings of a subscription", () => {
     assertEquals(settings({ limit: { key, running: 5 } })?.limits, [
       { name: "", running: 5, count: Infinity, ms: Infinity, burst: 1, isByKey: true, key },
     ]);
+    assertEquals(settings({ limit: { running: 1, over: "skip" } })?.limits, [
+      { name: "", running: 1, count: Infinity, ms: Infinity, burst: 1, over: "skip" },
+    ]);
+    assertEquals(settings({ limit: { running: 1, over: "wait" } })?.limits?.[0].over, undefined);
     assertEquals(settings({})?.limits, undefined);
     for (
       const [limit, error, text] of [
@@ -100,6 +104,8 @@ describe("the settings of a subscription", () => {
         [{ per: [1, 100], burst: 0 }, RangeError, "limit.burst"],
         [{ running: 1, name: "a b" }, TypeError, "limit.name"],
         [{ running: 1, at: 1 }, TypeError, "limit"],
+        [{ running: 1, over: "drop" }, TypeError, 'limit.over is one of wait, skip; got "drop"'],
+        [{ per: [1, 500], over: "skip" }, TypeError, "skips what is more than running: set running"],
         [{ key }, TypeError, "a limit has running"],
         [{ key: "account", running: 1 }, TypeError, "limit.key must be a function"],
         [[], RangeError, "limit is one limit, or an array of 1 to 8; got 0"],

@@ -54,6 +54,11 @@ export interface NamedLimit extends LimitNumbers {
   readonly isByKey?: true | undefined;
   /** Returns the key of a payload; absent in a limit that another node announces. */
   readonly key?: ((payload: never) => unknown) | undefined;
+  /**
+   * What becomes of a message that the limit does not let begin, if it does not wait; absent, too, in a limit that
+   * another node announces.
+   */
+  readonly over?: "skip" | undefined;
 }
 
 /** Returns the name of a limit for operators. `i`: its place among the limits of the handler of this contract. */

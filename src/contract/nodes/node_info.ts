@@ -277,6 +277,8 @@ export interface LimitHealth {
   readonly running: number;
   /** Number of messages that wait for the limit. */
   readonly waiting: number;
+  /** With `over`: number of messages that it has skipped since this node leads. */
+  readonly skipped?: number;
   /** Time for which a handler has paused the limit, in ms; of a limit by key the longest of all its keys. */
   readonly pausedFor?: number;
   /** Number of keys that run, wait, or have used up their rate; only of a limit by key. */

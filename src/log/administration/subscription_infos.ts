@@ -127,6 +127,7 @@ async function infoOf(
     ends: ends.length === 0 ? undefined : Math.min(...ends),
     retrying: waiting.length,
     dead: parked.size - waiting.length,
+    skipped: head.skipped,
     behind: isSame && furthest !== undefined
       ? Object.freeze({ count: left.length, contract: furthest[0], key: furthest[1] })
       : undefined,

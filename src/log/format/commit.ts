@@ -59,6 +59,8 @@ export interface Head {
    * commit that has some is of version 3.
    */
   readonly passed?: readonly PassedSpan[] | undefined;
+  /** Number of messages that are done unhandled, because a limit has skipped them. Absent: 0. */
+  readonly skipped?: number | undefined;
 }
 
 /** Positions of the first and the last of messages that were passed by: those between them were, too. */
@@ -183,7 +185,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
 export function readCommit(text: string): Commit | string {
   const value = readRecord(text, 3);
   if (typeof value === "string") return value;
-  const { full, base, leader, token, began, requests, counts, wentBack } = value;
+  const { full, base, leader, token, began, requests, counts, wentBack, skipped } = value;
   const id = readId(value.id);
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";
@@ -196,6 +198,7 @@ export function readCommit(text: string): Commit | string {
   if (categories.length > MAX_CATEGORIES) return `more than ${MAX_CATEGORIES} categories`;
   if (!isCount(requests)) return "no requests";
   if (wentBack !== undefined && !isCount(wentBack)) return "an invalid token of who went back";
+  if (skipped !== undefined && !isCount(skipped)) return "an invalid number of skipped messages";
   const left = value.left === undefined ? undefined : readLeft(value.left);
   if (left === undefined && value.left !== undefined) return "an invalid list of what is left behind";
   const passed = value.passed === undefined ? undefined : readSpans(value.passed);
@@ -225,6 +228,7 @@ export function readCommit(text: string): Commit | string {
       ...(wentBack === undefined ? {} : { wentBack }),
       ...(left === undefined ? {} : { left }),
       ...(passed === undefined ? {} : { passed }),
+      ...(skipped === undefined ? {} : { skipped }),
     },
     parked,
     ended: value.ended,

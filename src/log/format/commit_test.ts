@@ -34,6 +34,7 @@ describe("writeCommit", () => {
       const each of [
         commit(1, { parked: [PARKED, DEAD], counts: { parked: 2, dead: 1 } }),
         commit(2, { ended: [messageId(PARKED)], head: { ...commit(1).head, open: [], doubt: undefined } }),
+        commit(3, { head: { ...commit(1).head, skipped: 7 } }),
         commit(3, { head: { ...commit(1).head, place: { created: "", read: 0, time: 0, epoch: 0, at: 5 } } }),
         commit(4, {
           head: { ...commit(1).head, passed: [[T * 1_024 + 1, T * 1_024 + 3], [(T + 2) * 1_024, (T + 9) * 1_024]] },

@@ -68,6 +68,40 @@ describe("nodes on nats-server", await requireNatsServer(), () => {
     }
   });
 
+  it("skip what comes while an earlier one of its key is not done, and count it over a change of the leader", async () => {
+    await using server = await startNatsServer();
+    const nats = { servers: server.url };
+    const gate = Promise.withResolvers<void>();
+    const seen: number[] = [];
+    const handlers = Placed.on(async ({ n }) => {
+      seen.push(n);
+      await gate.promise;
+    }, { limit: { key: ({ n }) => `${n % 2}`, running: 1, over: "skip" } });
+    const nodes = new Map<string, Catga>();
+    for (const id of ["a", "b"]) nodes.set(id, await catga({ nats, id, service: "shop", handlers, logger: QUIET }));
+    try {
+      await using publisher = await catga({ nats, id: "p", service: "web" });
+      const publish = async (n: number) =>
+        assertEquals((await publisher.publish(Placed, { n, key: `k${n}` })).ok, true);
+      const done = async () => {
+        const [{ lag, open, skipped }] = await publisher.subscriptions();
+        return lag + open === 0 && skipped === 18;
+      };
+      for (let n = 0; n < 20; n++) await publish(n);
+      await eventually("18 to be skipped", async () => (await publisher.subscriptions())[0].skipped === 18);
+      gate.resolve();
+      await eventually("all to be done", done);
+      const [{ leader }] = await publisher.subscriptions();
+      await nodes.get(leader ?? "a")!.drain();
+      await publish(20);
+      await eventually("the next one to be handled", async () => seen.includes(20) && await done());
+      assertEquals(seen.sort((a, b) => a - b), [0, 1, 20]);
+    } finally {
+      gate.resolve();
+      for (const each of nodes.values()) await each[Symbol.asyncDispose]();
+    }
+  });
+
   it("run a queued command once, whose recorded result a send with its id gets", async () => {
     await using server = await startNatsServer();
     const nats = { servers: server.url };

@@ -154,6 +154,12 @@ export class Categories {
       added.override = this.#overrideOf(id);
       this.#limits.set(id, added);
     }
+    // only what this node's own version has: another one's functions are not known here
+    for (const [category, { limits = [] }] of this.#spec.categories) {
+      for (const [i, limit] of limits.entries()) {
+        if (limit.over !== undefined) this.#limits.get(limitId(category, limit, i))!.isCounted = true; // made above
+      }
+    }
   }
 
   /** Has what operators have set of limits count in place of what the program says. */
@@ -172,9 +178,11 @@ export class Categories {
     const all = [own, ...this.#nodes.map(({ categories }) => categories.get(category))];
     if (!all.some((each) => each?.limits !== undefined)) return undefined;
     const ids = all.flatMap((each) => (each?.limits ?? []).map((limit, i) => limitId(category, limit, i)));
-    const keys = new Map((own?.limits ?? []).map((limit, i) => [limitId(category, limit, i), limit.key]));
-    // `#setNumbers` has made them
-    return [...new Set(ids)].sort().map((id) => ({ limit: this.#limits.get(id)!, key: keys.get(id) }));
+    const known = new Map((own?.limits ?? []).map((limit, i) => [limitId(category, limit, i), limit]));
+    return [...new Set(ids)].sort().map((id) => {
+      const { key, over } = known.get(id) ?? {};
+      return { limit: this.#limits.get(id)!, key, over }; // `#setNumbers` has made them
+    });
   }
 
   #count(category: Category): void {

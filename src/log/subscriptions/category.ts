@@ -4,7 +4,7 @@
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { BatchSettings, FairSettings } from "../../contract/declaration/handler.ts";
-import { runName } from "../../contract/nodes/announcement.ts";
+import { type NamedLimit, runName } from "../../contract/nodes/announcement.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { MAX_TIMEOUT } from "../../data/checks.ts";
 import type { Timer } from "../../ports/clock.ts";
@@ -14,7 +14,7 @@ import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import { FairQueue, type FairTenant } from "./fair_queue.ts";
 import type { CountedRuns } from "./late_outcome.ts";
-import type { LimitGate, RunLimit } from "./limit_gate.ts";
+import type { KeyInHand, LimitGate, RunLimit } from "./limit_gate.ts";
 import type { CategorySettings } from "./spec.ts";
 
 /** A limit as it applies to one category (contract). */
@@ -25,6 +25,8 @@ export interface CategoryLimit {
    * the function, and counts all messages as of one key.
    */
   readonly key: ((payload: never) => unknown) | undefined;
+  /** What becomes of a message that the limit does not let begin, if it does not wait. */
+  readonly over?: NamedLimit["over"];
 }
 
 /** A category (contract) of a subscription, in its leader. */
@@ -79,6 +81,11 @@ export class Category {
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
 
+  /** True if messages of one of the category's limits are counted until they are done. */
+  get isCounted(): boolean {
+    return this.limits?.some(({ limit }) => limit.isCounted) === true;
+  }
+
   /** True if enough messages of the category are at nodes: more would wait there in the order of their arrival. */
   get isFull(): boolean {
     return this.queue !== undefined && this.queue.running >= this.fair!.most * Math.max(1, this.capable);
@@ -118,6 +125,8 @@ export class KeyLine implements Iterable<Item> {
   last: Item | undefined = undefined;
   /** Number of messages of the key. */
   size = 0;
+  /** Position of the last message of the key that was skipped: those before it stay, as it is not to be read again. */
+  skippedUpTo = 0;
 
   /** Number of open messages of the key: read, and neither handled nor parked. */
   get open(): number {
@@ -215,6 +224,8 @@ export class Item {
   gates: readonly LimitGate<Item>[] | undefined = undefined;
   /** The limit for which the message waits; `undefined`: for none. */
   waitsAt: LimitGate<Item> | undefined = undefined;
+  /** Keys of limits of which the message is one that is not done; `undefined`: it is not counted, or is done or dead. */
+  inHand: readonly KeyInHand<Item>[] | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
   limitKeys: readonly string[] | undefined = undefined;
   /** The message's tenant in {@link Category.queue}; `undefined`: none, or not known. */

@@ -44,6 +44,8 @@ export interface LedgerOptions {
   onLeft?(failed: Item): void;
   /** Called when a message has no key in a limit, or no tenant: the function threw, or returned no valid one. */
   onNoLimitKey?(category: string, limit: string, error: unknown): void;
+  /** Called when a limit has skipped a message, which is done unhandled. */
+  onSkipped?(message: LoggedMessage, limit: string): void;
   /** For tests: maximum number of open messages of a tenant. Default: 256. */
   readonly keptOfTenant?: number;
 }
@@ -112,6 +114,8 @@ export class Ledger {
   running = 0;
   /** Sequence up to which the leader has carried out requests. */
   upTo: number;
+  /** Number of messages that are done unhandled, because a limit has skipped them. */
+  skipped: number;
   readonly #options: LedgerOptions;
   readonly #ready = new ReadyMessages();
   /** Categories of which messages may run, as soon as it is their tenant's turn. */
@@ -146,6 +150,8 @@ export class Ledger {
   readonly #failedUnread = new Map<string, ReportedRun>();
   /** Position up to which the last leader may have begun messages. */
   #begunUpTo = 0;
+  /** Position up to which earlier leaders have read. */
+  readonly #foundUpTo: number;
   /** The only message that the last leader was running when it fell silent; `undefined`: it ran several, or none. */
   #aloneAtSilent: Item | undefined;
   /** Returns true if a message may run at a node that has not said yet what it runs; `undefined`: all have. */
@@ -160,7 +166,7 @@ export class Ledger {
   /** The limits of {@link Ledger.#limiting} that let a message run at a time, in ms since 1970. */
   readonly #opening = new DueHeap<LimitGate<Item>>();
   /** Messages that run and are still to be read, by id, with the limits of which they have slots. */
-  readonly #early = new Map<string, { readonly message: LoggedMessage; gates: readonly LimitGate<Item>[] }>();
+  readonly #early = new Map<string, { readonly item: Item; gates: readonly LimitGate<Item>[] }>();
   /** True if messages were brought that are older than others that were open then. */
   #hasBrought = false;
 
@@ -172,7 +178,9 @@ export class Ledger {
     this.#options = options;
     this.parked = new ParkedMessages(options.mostParked);
     this.place = place;
+    this.#foundUpTo = place.read;
     this.upTo = requests;
+    this.skipped = options.head.skipped ?? 0;
     this.left = new LeftBehind(options.head.left);
     this.passed = new PassedMessages(options.head.passed, place.read);
   }
@@ -422,10 +430,9 @@ export class Ledger {
     this.passed.reads(message.position);
     if (this.left.size > 0 && this.#passes(message)) return;
     const category = this.#options.categories.of(message.category);
-    if (this.parked.size > 0) {
-      if (this.parked.has(messageId(message))) return;
-      if (this.#leaves(message, category)) return;
-    }
+    if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
+    if (category.limits !== undefined && this.#skips(message, category)) return;
+    if (this.parked.size > 0 && this.#leaves(message, category)) return;
     if ((this.passed.size > 0 || category.fair !== undefined) && this.#passesBy(message, category)) return;
     this.#take(message, category, size);
   }
@@ -449,10 +456,42 @@ export class Ledger {
   }
 
   #bring(message: LoggedMessage, category: Category, size: number): void {
+    if (category.limits !== undefined && this.#skips(message, category)) return;
     const item = this.#take(message, category, size);
     if (item?.place !== "open") return;
     this.#hasBrought = item.isBrought = true;
     this.brought++;
+  }
+
+  /**
+   * Skips a message if as many earlier ones of its key in a limit are not done as may run at once. One that has begun is
+   * not skipped, as far as this leader knows.
+   */
+  #skips(message: LoggedMessage, category: Category): boolean {
+    const { limits = [] } = category;
+    for (const [i, { limit, over }] of limits.entries()) {
+      if (over !== "skip" || limit.inHand.size === 0) continue;
+      const key = this.#readingOf(message, category).keys[i];
+      let left = limit.running;
+      for (const item of limit.inHand.get(key)?.items ?? []) if (isAfter(message, this.place.epoch, item)) left--;
+      if (left > 0 || this.#hasBegun(message)) continue;
+      this.#skipped(message, category, limit);
+      this.#options.onSkipped?.(message, limit.id);
+      return true;
+    }
+    return false;
+  }
+
+  #skipped({ key, position }: LoggedMessage, { lines }: Category, limit: CategoryLimit["limit"]): void {
+    limit.skipped++;
+    this.skipped++;
+    const line = key === undefined ? undefined : lines.get(key);
+    if (line !== undefined) line.skippedUpTo = Math.max(line.skippedUpTo, position);
+  }
+
+  /** Returns true if a message that is read is known to have begun under an earlier leader. */
+  #hasBegun(message: LoggedMessage): boolean {
+    return this.#hasRun(message) || this.#failedUnread.has(messageId(message));
   }
 
   /** Passes a message by if there are enough of its tenant in hand, or others of it were passed by. */
@@ -500,11 +539,11 @@ export class Ledger {
     const { position, key } = message;
     const { name, fair, limits = [] } = category;
     let reading: Reading;
+    const keys = fair === undefined && !category.isCounted ? [] : limits.map((each) => this.#keyIn(each, message));
     if (fair === undefined) {
-      reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys: [] };
+      reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys };
     } else {
       const tenant = this.#textOf(fair.by, message, "fair", "tenant");
-      const keys = limits.map((each) => this.#keyIn(each, message));
       // what gives two tenants one name only makes them one
       reading = { read: { position, category: name, tenant: `${name}/${[tenant, ...keys].join("\0")}` }, tenant, keys };
     }
@@ -605,7 +644,9 @@ export class Ledger {
       item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
       if (this.#early.size > 0) {
-        item.gates = this.#early.get(item.id)?.gates;
+        const early = this.#early.get(item.id);
+        item.gates = early?.gates;
+        if (early !== undefined) this.#discount(early.item);
         this.#early.delete(item.id);
       }
     }
@@ -658,7 +699,10 @@ export class Ledger {
 
   /** Gives the slots back of a message that ran and will not be read. */
   #endEarly(id: string): void {
-    for (const gate of this.#early.get(id)?.gates ?? []) this.#free(gate, true);
+    const early = this.#early.get(id);
+    if (early === undefined) return;
+    for (const gate of early.gates) this.#free(gate, true);
+    this.#discount(early.item);
     this.#early.delete(id);
   }
 
@@ -780,11 +824,34 @@ export class Ledger {
 
   /** Returns the gates of a message's limits. `runs`: true if it has or gets slots, whatever they say. */
   #gatesOf(item: Item, now: number, runs = false): readonly LimitGate<Item>[] {
+    const { category: { limits = [] } } = item;
+    const keys = this.#keysOf(item);
+    return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
+  }
+
+  /** Returns the keys of a message in its limits. */
+  #keysOf(item: Item): readonly string[] {
     const { message, category: { limits = [] } } = item;
-    const keys = item.limitKeys ??= this.#lastRead?.message === message && this.#lastRead.reading.keys.length > 0
+    return item.limitKeys ??= this.#lastRead?.message === message && this.#lastRead.reading.keys.length > 0
       ? this.#lastRead.reading.keys
       : limits.map((each) => this.#keyIn(each, message));
-    return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
+  }
+
+  /** Counts a message as one of its keys in limits that is not done, if the limits count them. */
+  #count(item: Item): void {
+    const { category, dead, inHand } = item;
+    if (category.limits === undefined || dead > 0 || inHand !== undefined || !category.isCounted) return;
+    // of a large parked one the key is not known before it is loaded
+    if (!item.loaded && item.limitKeys === undefined) return;
+    const keys = this.#keysOf(item);
+    item.inHand = category.limits.flatMap(({ limit }, i) => limit.isCounted ? [limit.count(keys[i], item)] : []);
+  }
+
+  /** Takes note that a message is done, a dead letter, or left in the log. */
+  #discount(item: Item): void {
+    if (item.inHand === undefined) return;
+    for (const each of item.inHand) each.remove(item);
+    item.inHand = undefined;
   }
 
   /** Returns the key of a message in a limit, or "" if it has none: such messages count as of one key. */
@@ -864,13 +931,19 @@ export class Ledger {
       if (item.category !== category) continue;
       const runs = item.turn === "begun" || item.gates !== undefined;
       this.#giveBack(item, true);
+      this.#discount(item);
       item.limitKeys = undefined;
       if (runs && category.limits !== undefined) this.#joinLimits(item);
+      this.#count(item);
     }
     for (const early of this.#early.values()) {
-      if (early.message.category !== category.name) continue;
+      const { item } = early;
+      if (item.category !== category) continue;
       for (const gate of early.gates) this.#free(gate, true);
-      early.gates = this.#joinLimits(new Item(early.message, category, 0, this.place.epoch));
+      this.#discount(item);
+      item.limitKeys = undefined;
+      early.gates = this.#joinLimits(item);
+      this.#count(item);
     }
     for (const item of this.filling.get(category) ?? []) this.#push(item);
     this.filling.delete(category);
@@ -905,8 +978,22 @@ export class Ledger {
       if (isRunning !== (item.gates !== undefined) && item.category.limits !== undefined && item.dead === 0) {
         throw new Error(`${item.id} ${isRunning ? "runs without" : "does not run and has"} slots (${item.turn})`);
       }
+      if ((item.inHand !== undefined) !== (item.category.isCounted && item.dead === 0)) {
+        throw new Error(
+          `${item.id} is ${item.inHand === undefined ? "not " : ""}counted (${item.place}, ${item.dead})`,
+        );
+      }
     }
-    for (const { gates } of this.#early.values()) count(gates);
+    for (const { item, gates } of this.#early.values()) {
+      categories.add(item.category);
+      count(gates);
+    }
+    const known = new Set([...this.#all(), ...[...this.#early.values()].map(({ item }) => item)]);
+    for (const { limit } of [...categories].flatMap(({ limits = [] }) => limits)) {
+      for (const { items } of limit.inHand.values()) {
+        for (const item of items) if (!known.has(item)) throw new Error(`${item.id} is counted, and is done`);
+      }
+    }
     const queues = [...categories].flatMap(({ queue }) => queue ?? []);
     const inQueues = queues.reduce((sum, { running }) => sum + running, 0);
     if (queues.length > 0 && queues.length === categories.size && inQueues !== this.running) {
@@ -1081,6 +1168,7 @@ export class Ledger {
     }
     this.parked.dead--;
     item.attempts = item.due = item.dead = 0;
+    this.#count(item);
     item.found = -1; // what ran before the replay is no attempt behind it
     item.counted = undefined;
     item.isFinal = false;
@@ -1172,20 +1260,25 @@ export class Ledger {
   /** Forgets up to `most` of the last messages of a key, as if they were unread. Returns false if there are none. */
   #forgetLast(line: KeyLine, most: number): boolean {
     if (line.first === undefined || line.first.category.fair !== undefined || !this.#mayLeave) return false;
+    // what was skipped among those of the key would be read again; what an earlier leader has skipped is not known
+    const from = Math.max(line.skippedUpTo, line.first.category.isCounted ? this.#foundUpTo : 0);
     let last: Item | undefined;
     for (let left = most; left > 0; left--) {
       const item = line.last;
+      if (item !== undefined && item.position <= from) break;
       const isUntouched = item?.place === "open" && item.turn === "waits" && !item.joins && item.attempts === 0 &&
         item.previous !== undefined && !item.hasBegun && !item.isHandled && !item.isForgotten;
       if (!isUntouched) break;
       last ??= item;
       this.#leaveOpen(item);
       item.place = "gone";
+      this.#discount(item);
       this.#suspicion?.cleared(item);
       line.remove(item);
     }
     if (last === undefined || line.last === undefined) return false;
-    this.left.leave(last.category.name, last.key!, line.last.position, last.position); // items of a line have a key
+    const taken = Math.max(line.last.position, from);
+    this.left.leave(last.category.name, last.key!, taken, last.position); // items of a line have a key
     return true;
   }
 
@@ -1255,6 +1348,7 @@ export class Ledger {
       ...(this.left.size > 0 ? { left: this.left.stored } : {}),
       ...(this.passed.size > 0 ? { passed: this.passed.stored } : {}),
       ...(this.#wentBack > 0 ? { wentBack: this.#wentBack } : {}),
+      ...(this.skipped > 0 ? { skipped: this.skipped } : {}),
     };
   }
 
@@ -1279,6 +1373,7 @@ export class Ledger {
     item.dead = state.dead;
     if (item.dead > 0) this.parked.dead++;
     item.place = "parked";
+    this.#count(item);
     if (item.loaded && item.category.fair !== undefined) this.#enterShare(item);
     this.parked.add(item);
     insert(item);
@@ -1291,6 +1386,7 @@ export class Ledger {
     const item = new Item(message, category, attempts, this.place.epoch);
     item.size = size;
     if (category.fair !== undefined) this.#enterShare(item);
+    this.#count(item);
     this.open.add(item);
     if (item.key !== undefined && this.#waitingForRoom.length > 0) this.#waitingForRoom.push([item, undefined]);
     else this.#enqueue(item);
@@ -1333,8 +1429,10 @@ export class Ledger {
     this.#endBefore(new Item(message, category, 0, this.place.epoch), node);
     this.#joined.isToBeRead(message, node);
     if (category.limits === undefined) return;
-    const gates = this.#joinLimits(new Item(message, category, 0, this.place.epoch));
-    this.#early.set(messageId(message), { message, gates });
+    const item = new Item(message, category, 0, this.place.epoch);
+    const gates = this.#joinLimits(item);
+    this.#count(item);
+    this.#early.set(messageId(message), { item, gates });
   }
 
   /**
@@ -1454,6 +1552,7 @@ export class Ledger {
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
     this.#leaveShare(item, place);
+    this.#discount(item);
     this.#giveBack(item, true);
     item.waitsAt?.leave(item);
     this.#ready.leavesMemory(item);
@@ -1484,6 +1583,7 @@ export class Ledger {
       item.dead = Math.ceil(failure.dead ?? 0);
       if (item.dead > 0) {
         this.parked.dead++;
+        this.#discount(item);
         this.#options.onDead?.(item);
       }
     }
@@ -1622,6 +1722,11 @@ const MAX_LIMIT_KEY = 1_024;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
+
+/** Returns true if a message that is read in an epoch comes after the given item in the log. */
+function isAfter({ position }: LoggedMessage, inEpoch: number, item: Item): boolean {
+  return inEpoch > item.epoch || (inEpoch === item.epoch && position > item.position);
+}
 
 /** Returns the type of an event's entity, with which the event's name begins. The event's key is the entity's id. */
 function entityType({ category }: LoggedMessage): string {

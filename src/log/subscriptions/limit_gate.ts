@@ -22,6 +22,11 @@ export class RunLimit<T extends LimitedMessage<T>> {
   readonly id: string;
   /** True if each key has the limit for itself. */
   readonly isByKey: boolean;
+  /** True if messages of the limit are counted until they are done: some limit of this name may skip others. */
+  isCounted = false;
+  /** Number of messages that this limit has skipped. */
+  skipped = 0;
+  readonly #inHand = new Map<string, KeyInHand<T>>();
   readonly #gates = new Map<string, LimitGate<T>>();
   /** Where messages of further keys wait while {@link MAX_KEYS} keys are in use. */
   readonly #others: LimitGate<T>;
@@ -71,6 +76,24 @@ export class RunLimit<T extends LimitedMessage<T>> {
     return this.isByKey ? Math.max(all, this.#pausedKeys.get(key) ?? -Infinity) : all;
   }
 
+  /** Maximum number of messages of a key that run at once. */
+  get running(): number {
+    return this.#numbers.running;
+  }
+
+  /** The messages of each key that are not done, if they are counted. */
+  get inHand(): ReadonlyMap<string, KeyInHand<T>> {
+    return this.#inHand;
+  }
+
+  /** Counts a message of a key as one that is not done, until {@link KeyInHand.remove}. */
+  count(key: string, item: T): KeyInHand<T> {
+    let own = this.#inHand.get(key);
+    if (own === undefined) this.#inHand.set(key, own = new KeyInHand(() => this.#inHand.delete(key)));
+    own.items.add(item);
+    return own;
+  }
+
   /** The gates in use: of each key, or the only one. */
   get gates(): Iterable<LimitGate<T>> {
     return this.#gates.values();
@@ -118,6 +141,7 @@ export class RunLimit<T extends LimitedMessage<T>> {
     }
     return {
       ...{ name: this.id, running, waiting },
+      ...(this.isCounted && { skipped: this.skipped }),
       ...(pausedFor > 0 && { pausedFor }),
       ...(this.isByKey && { keys }),
       ...(waits.length > 0 && { waits: waits.map((each) => ({ ...each, key: each.key.slice(0, MAX_SHOWN_KEY) })) }),
@@ -129,6 +153,22 @@ export class RunLimit<T extends LimitedMessage<T>> {
 function numbersWith(own: LimitNumbers, { running = own.running, per, burst }: LimitSetting): LimitNumbers {
   const [count, ms] = per ?? [own.count, own.ms];
   return { running, count, ms, burst: burst ?? (per === undefined ? own.burst : 1) };
+}
+
+/** The messages of a key of a limit that are not done: they run, wait, or are to be tried again. */
+export class KeyInHand<T> {
+  readonly items: Set<T> = new Set();
+  readonly #onEmpty: () => void;
+
+  constructor(onEmpty: () => void) {
+    this.#onEmpty = onEmpty;
+  }
+
+  /** Takes note that a message is done, a dead letter, or left in the log. */
+  remove(item: T): void {
+    this.items.delete(item);
+    if (this.items.size === 0) this.#onEmpty();
+  }
 }
 
 /** A limit of the runs of messages that have the same key in it, or of all. */

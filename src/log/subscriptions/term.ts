@@ -62,6 +62,7 @@ export class SubscriptionTerm {
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
+  readonly #skipped: HandledCount;
   /** State of this leader; `undefined` until it has taken over its predecessor's state. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: LeaderReading | undefined;
@@ -111,6 +112,7 @@ export class SubscriptionTerm {
     this.onRequest();
     this.#garbage = new Garbage(store);
     this.#handled = new HandledCount(host, warnings.label);
+    this.#skipped = new HandledCount(host, warnings.label, "skipped");
     this.#begin(stored).catch((error) => {
       if (!this.#over) warnings.fault("leading", error);
       this.#end("failed");
@@ -376,6 +378,7 @@ export class SubscriptionTerm {
     if (this.#over) return;
     this.#phase = "over";
     this.#handled.flush();
+    this.#skipped.flush();
     this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
     this.#second?.close();
@@ -408,6 +411,7 @@ export class SubscriptionTerm {
       mostParked,
       onDead: (item) => this.#onDead(item),
       onLeft: (item) => warnings.left(item),
+      onSkipped: ({ category }) => this.#skipped.add(category),
       onNoLimitKey: (category, limit, error) => warnings.fault(`finding the key of ${category} in ${limit}`, error),
     });
     const handing = new HandingOut({

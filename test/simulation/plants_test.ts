@@ -191,7 +191,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["limit-key", /of the accounts/, LIMITED],
       ["limit-asleep", /messages wait for .*, which is open/, LIMITED],
       ["limit-version", /runs without slots|of the accounts/, LIMITED],
-      ["over-early", /was taken, while/, OVER],
+      ["over-early", /runs, and is not counted/, OVER],
       ["over-dead", /is counted \(/, OVER],
       ["over-found", /is not counted|was taken, while/, OVER],
       ["over-later", /no earlier one of its account/, OVER],

@@ -987,6 +987,9 @@ export class Ledger {
     for (const { item, gates } of this.#early.values()) {
       categories.add(item.category);
       count(gates);
+      if ((item.inHand !== undefined) !== item.category.isCounted) {
+        throw new Error(`${item.id} runs, and is not counted`);
+      }
     }
     const known = new Set([...this.#all(), ...[...this.#early.values()].map(({ item }) => item)]);
     for (const { limit } of [...categories].flatMap(({ limits = [] }) => limits)) {

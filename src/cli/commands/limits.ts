@@ -207,6 +207,7 @@ function linesOf(info: LimitInfo, now: LimitHealth | undefined): readonly string
   const held = now?.pausedFor;
   return [
     ...(waits.length === 0 ? [] : [`${label}: most wait of the key${waits.length === 1 ? "" : "s"} ${most}`]),
+    ...(now?.skipped ? [`${label}: ${now.skipped} skipped (\`over\`) since this node leads`] : []),
     ...(held === undefined ? [] : [`${label}: paused by a handler for ${showDuration(held)} (RATE_LIMITED)`]),
     ...overrideTexts(label, info.override, info.program),
   ];

@@ -1,6 +1,6 @@
 /**
- * Number of messages that were handled for a subscription, or skipped, reported once a second, and only while a behavior
- * observes the app.
+ * Number of messages that were handled for a subscription, or skipped, reported once a second, and only while a
+ * behavior observes the app.
  */
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";

@@ -669,7 +669,7 @@ class Run {
       const [id, { message, handled, failed, lost, discarding, givenUp, handledAt, skipped, isSkipping }] of this.fates
     ) {
       if (skipped) this.sums.skipped++;
-      // its leader has died before that was stored, but a later one of its key had begun: the next one knows that it is done
+      // its leader died before that was stored; the next one knows by a later one of its key that it is done
       const isSkipped = skipped || (isSkipping && this.#hasLaterBegun(message));
       const parked = state.parked.get(id);
       if (parked !== undefined && !entries.has(`park.${id}`)) {

@@ -83,14 +83,14 @@ export interface Limit<P = unknown> {
   /** Number of messages that may begin at once after a pause, with `per`: 1 to 1,000,000. Default: 1. */
   burst?: number | undefined;
   /**
-   * What becomes of a message that the limit does not let begin. `"wait"`: it waits. `"skip"`, with `running`: it is
+   * Fate of a message that the limit does not let begin. `"wait"`: it waits. `"skip"`, with `running`: it is
    * skipped if, when it is read, as many earlier messages of its key are not done (running, waiting, or before their
    * next attempt): it counts as handled, and in `skipped` of the subscription. Default: `"wait"`.
    */
   over?: Over | undefined;
 }
 
-/** What becomes of a message that a limit does not let begin. */
+/** Fate of a message that a limit does not let begin. */
 export type Over = "wait" | "skip";
 
 /** Options of `handle` for a durable command; `on` of a durable event takes them, too. */

@@ -55,8 +55,8 @@ export interface NamedLimit extends LimitNumbers {
   /** Returns the key of a payload; absent in a limit that another node announces. */
   readonly key?: ((payload: never) => unknown) | undefined;
   /**
-   * What becomes of a message that the limit does not let begin, if it does not wait; absent, too, in a limit that
-   * another node announces.
+   * Fate of a message that the limit does not let begin, if it does not wait; absent, too, in a limit that another
+   * node announces.
    */
   readonly over?: "skip" | undefined;
 }

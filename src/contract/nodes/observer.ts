@@ -172,8 +172,8 @@ export type Observation =
    */
   | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
   /**
-   * Messages of a contract were skipped for a subscription, by the `over` of a limit: they count as done. `count`: their
-   * number since the last such observation. Not logged.
+   * Messages of a contract were skipped for a subscription, by the `over` of a limit: they count as done. `count`:
+   * their number since the last such observation. Not logged.
    */
   | { readonly type: "skipped"; readonly subscription: string; readonly contract: string; readonly count: number }
   /** The handler of a message of the log failed; the message is tried again after `pause` ms. */

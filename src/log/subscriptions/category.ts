@@ -25,7 +25,7 @@ export interface CategoryLimit {
    * the function, and counts all messages as of one key.
    */
   readonly key: ((payload: never) => unknown) | undefined;
-  /** What becomes of a message that the limit does not let begin, if it does not wait. */
+  /** Fate of a message that the limit does not let begin, if it does not wait. */
   readonly over?: NamedLimit["over"];
 }
 
@@ -224,7 +224,7 @@ export class Item {
   gates: readonly LimitGate<Item>[] | undefined = undefined;
   /** The limit for which the message waits; `undefined`: for none. */
   waitsAt: LimitGate<Item> | undefined = undefined;
-  /** Keys of limits of which the message is one that is not done; `undefined`: it is not counted, or is done or dead. */
+  /** Keys of limits among whose messages that are not done it counts; `undefined`: none, or it is done or dead. */
   inHand: readonly KeyInHand<Item>[] | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
   limitKeys: readonly string[] | undefined = undefined;

@@ -464,8 +464,8 @@ export class Ledger {
   }
 
   /**
-   * Skips a message if as many earlier ones of its key in a limit are not done as may run at once. One that has begun is
-   * not skipped, as far as this leader knows.
+   * Skips a message if as many earlier ones of its key in a limit are not done as may run at once. One that has begun
+   * is not skipped, as far as this leader knows.
    */
   #skips(message: LoggedMessage, category: Category): boolean {
     const { limits = [] } = category;

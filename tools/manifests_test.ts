@@ -26,7 +26,7 @@ const jsr: Manifest = JSON.parse(await read("jsr.json"));
 const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.parse(await read("tsconfig.json"));
 
 /** Packages that only the examples need, which are not published. */
-const OF_EXAMPLES = ["@nats-io/obj", "hono", "yaml"];
+const OF_EXAMPLES = ["@nats-io/obj", "hono", "yaml", "@types/pg", "pg"];
 
 /**
  * Packages that users bring, too, in an older version than the tests: one copy is to serve both. An API finds an SDK

@@ -5,8 +5,9 @@
  *
  *   deno run -A tools/tutorials.ts         walks all of them in Deno, and writes those folders anew
  *
- * In a block of a shell, a line with `# Bun` is for Bun, and one with `# Deno` for Deno. In a block of text `…` stands
- * for anything; `^C` as its last line is the reader's Ctrl-C, once the lines before it are printed.
+ * In a block of a shell, a line with `# Bun` is for Bun, and one with `# Deno` for Deno. One with `# Docker` is not
+ * run: a walk of a page that imports pg starts a PostgreSQL of its own. In a block of text `…` stands for anything,
+ * and `^C` as its last line is the reader's Ctrl-C, once the lines before it are printed.
  *
  * @module
  */
@@ -17,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { startPostgres } from "../test/support/databases.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const LIMIT = 120_000;
@@ -42,11 +44,16 @@ export async function walk(page: string, runtime: "deno" | "bun", binary: string
   const folder = await mkdtemp(join(tmpdir(), "catga-tutorial-"));
   const [wrong, files]: [string[], Map<string, string>] = [[], new Map()];
   let commands = 0;
+  // a database of its own for a page that needs one
+  await using server = /^import .* from "pg";$/m.test(page) ? await startPostgres() : undefined;
+  const env: Record<string, string> = server === undefined
+    ? {}
+    : { DATABASE_URL: `postgres://tea@127.0.0.1:${server.port}/postgres` };
   try {
     await prepare(folder);
-    const blocks = [...page.matchAll(/^```(\w+)(?: ([\w.-]+\.ts))?[^\n]*\n([^]*?)^```$/gm)];
+    const blocks = [...page.matchAll(/^```(\w+)(?: ([\w.-]+\.(?:ts|yaml)))?[^\n]*\n([^]*?)^```$/gm)];
     for (const [i, [, language, name, text]] of blocks.entries()) {
-      if (language === "ts" && name !== undefined) {
+      if (name !== undefined) {
         files.set(name, text);
         await writeFile(join(folder, name), text);
       }
@@ -61,7 +68,7 @@ export async function walk(page: string, runtime: "deno" | "bun", binary: string
         const isDone = until === undefined || n < lines.length - 1
           ? undefined
           : (output: string) => fits(printed + output, until);
-        printed += await run(line, { folder, runtime, binary, isDone });
+        printed += await run(line, { folder, runtime, binary, env, isDone });
       }
       if (wanted !== undefined && !fits(printed, until ?? wanted)) {
         wrong.push(`${lines.join("; ")} printed\n${printed}\nand the page says\n${wanted}\n`);
@@ -76,7 +83,7 @@ export async function walk(page: string, runtime: "deno" | "bun", binary: string
 /** The commands of a block for a runtime, without those that install. */
 function commandsOf(text: string, runtime: "deno" | "bun"): string[] {
   const other = runtime === "deno" ? "# Bun" : "# Deno";
-  return text.split("\n").filter((line) => line.trim() !== "" && !line.includes(other))
+  return text.split("\n").filter((line) => line.trim() !== "" && !line.includes(other) && !line.includes("# Docker"))
     .map((line) => line.replace(/\s+# (?:Deno|Bun).*$/, ""));
 }
 
@@ -86,40 +93,45 @@ export function fits(printed: string, text: string): boolean {
   return new RegExp(`^${parts.join("[^]*")}$`).test(printed.trim());
 }
 
-/** `@catga/catga` in that folder is this repository, as a clone is for a reader, and zod is that of the tests. */
+/** In that folder `@catga/catga` is this repository, as a clone is for a reader; zod and pg are those of the tests. */
 async function prepare(folder: string): Promise<void> {
   const npm = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-  const imports: Record<string, string> = { zod: `npm:zod@${npm.devDependencies.zod}` };
+  const imports: Record<string, string> = {};
   for (const [name, path] of Object.entries<string>(npm.exports)) {
     imports[`@catga/catga${name.slice(1)}`] = join(root, path);
   }
   for (const name of ["jetstream", "kv", "nats-core"]) {
     imports[`@nats-io/${name}`] = `npm:@nats-io/${name}@${npm.dependencies[`@nats-io/${name}`]}`;
   }
-  await writeFile(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "none" }));
   await writeFile(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   await mkdir(join(folder, "node_modules", "@catga"), { recursive: true });
   await symlink(root, join(folder, "node_modules", "@catga", "catga"));
-  await symlink(join(root, "node_modules", "zod"), join(folder, "node_modules", "zod"));
+  for (const name of ["zod", "pg"]) {
+    imports[name] = `npm:${name}@${npm.devDependencies[name]}`;
+    await symlink(join(root, "node_modules", name), join(folder, "node_modules", name));
+  }
+  await writeFile(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "none" }));
 }
 
 interface Shell {
   readonly folder: string;
   readonly runtime: "deno" | "bun";
   readonly binary: string;
+  /** Variables of its environment, beside those of this process. */
+  readonly env: Readonly<Record<string, string>>;
   /** Absent: the program ends by itself; else: true for what it has printed when the reader presses Ctrl-C. */
   readonly isDone: ((output: string) => boolean) | undefined;
 }
 
 /** Runs a line of a shell; resolves with what it prints, and the code with which it ended unless that is 0. */
-async function run(line: string, { folder, runtime, binary, isDone }: Shell): Promise<string> {
+async function run(line: string, { folder, runtime, binary, env: more, isDone }: Shell): Promise<string> {
   const tool = join(root, "src/cli/main.ts");
   const command = line.replaceAll(/(?<=^|&& )(?:deno|bun) /g, `"${binary}" `)
     .replaceAll(
       /(?<=^|&& )catga /g,
       runtime === "deno" ? `"${binary}" run -A --config deno.json ${tool} ` : `"${binary}" ${tool} `,
     );
-  const env = { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+  const env = { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...more };
   // `exec`: Ctrl-C reaches the program itself
   const text = isDone === undefined ? command : `exec ${command}`;
   const child = spawn("sh", ["-c", text], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });

@@ -9,6 +9,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { Runtime } from "../test/processes/node_messages.ts";
 
 /**
  * The files that `task test:long` runs: simulations, sweeps of moments and sizes, the tools as processes; and how many
@@ -133,6 +134,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
 const SWEPT: ReadonlySet<string> = new Set([
   "examples/mistakes/mistakes",
   "examples/shop/explore",
+  "src/data/cron_zones",
   "src/log/blocked_handlers",
   "test/edge_hostile",
   "test/explore_databases",
@@ -307,21 +309,31 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/two_runtimes": 9,
   "test/faults/handler": 5,
 }));
-/** Rooms whose code has nothing of a runtime: no socket, file, process or server of its own. */
-const ANY_RUNTIME =
-  /^src\/(?:check|cluster|contract|dispatch|entities|flow|log|nats\/(?!connection\/)|state|testing)\//;
-/** Files of these rooms, and long ones, that are about what each runtime does in its own way, or are a port's suite. */
+/** What is about a runtime's own: sockets, files, databases, processes, servers, contexts, linters, engines. */
+const OF_RUNTIMES =
+  /^src\/(?:behaviors|cli|client|data|file|http|lint|node|sql|nats\/connection|dashboard\/serving)\/|^src\/[^/]*$/;
+/** Others that the runtimes do in their own ways, or that are a port's suite. */
 const BOTH_RUNTIMES: ReadonlySet<string> = new Set([
   "src/cluster/server_restart",
-  "src/data/cron_zones",
+  "src/memory/event_log",
+  "src/memory/key_value_store",
   "src/nats/bucket/key_value_store",
   "src/nats/connection/wrong_settings",
   "src/nats/event_log",
   "test/invalid_options",
+  "test/leaks",
+]);
+/** Files that start programs in their own runtime, the parts of which others start in both, and the one they run in. */
+const ONE_RUNTIME: ReadonlyMap<string, Runtime> = new Map([
+  ["examples/shop/shop", "deno"], // which alone traces by itself
+  ["src/cli/commands/top", "bun"],
+  ["src/cli/hostile_cluster", "bun"],
+  ["src/cli/sign_in", "deno"],
 ]);
 /** A file that asks which runtime it is in: it plays a share there, starts processes of it, or expects other things. */
 const ASKS_RUNTIME = new RegExp(
-  String.raw`\b(?:OWN_RUNTIMES|THIS_RUNTIME|\w*[oO]fThisRuntime|exploredByThisRuntime|runtimeBinary|inBun|startCli)\b` +
+  String
+    .raw`\b(?:OWN_RUNTIMES|THIS_RUNTIME|\w*[oO]fThisRuntime|exploredByThisRuntime|runtimeBinary|in(?:Bun|Deno)|startCli)\b` +
     String.raw`|\brunCli\b|"(?:Bun|Deno)" in |\b(?:Bun|Deno)\.\w`,
 );
 /** How many seconds any other file takes. */
@@ -353,15 +365,15 @@ export function isSwept(file: string): boolean {
 }
 
 /**
- * The runtime in which a change plays a file with this code that has nothing of a runtime, or takes long; `undefined`:
- * in both. The shorter ones of each room meet both runtimes, half of them each; `task test:all` plays each in the other
- * one, too.
+ * The runtime in which a change plays a file with this code that is not about a runtime's own; `undefined`: in both. Of
+ * those of a room half run in either one; `task test:all` plays each in the other one, too.
  */
-export function onlyRuntime(file: string, code: string): "deno" | "bun" | undefined {
+export function onlyRuntime(file: string, code: string): Runtime | undefined {
   const name = file.replace(/_test\.ts$/, "");
-  if (BOTH_RUNTIMES.has(name) || !(LONG.has(name) || ANY_RUNTIME.test(file)) || ASKS_RUNTIME.test(code)) {
-    return undefined;
-  }
+  const isOfRuntimes = OF_RUNTIMES.test(file) && !LONG.has(name);
+  const one = ONE_RUNTIME.get(name);
+  if (one !== undefined) return one;
+  if (BOTH_RUNTIMES.has(name) || isOfRuntimes || ASKS_RUNTIME.test(code)) return undefined;
   // of each file by itself: a new one moves no other
   const sum = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_521, 0);
   return sum % 2 === 0 ? "deno" : "bun";
@@ -391,6 +403,7 @@ export const NAMED: readonly string[] = [
   ...SWEPT,
   ...SECONDS.keys(),
   ...BOTH_RUNTIMES,
+  ...ONE_RUNTIME.keys(),
 ].map((name) => `${name}_test.ts`);
 
 /** The files in the order in which they had best start: one that starts last runs alone at the end. */

@@ -102,18 +102,21 @@ describe("bundleTests", () => {
 
 describe("onlyRuntime", () => {
   const files: [file: string, code: string, both: boolean, why: string][] = [
-    ["src/flow/runs_test.ts", "", false, "a room without a runtime"],
+    ["src/flow/runs_test.ts", "", false, "a room without a runtime's own"],
     ["src/flow/runs_test.ts", 'const times = "Bun" in globalThis ? 2 : 1;', true, "a file that asks for its runtime"],
     ["src/flow/runs_test.ts", "for (const seed of seedsOfThisRuntime(9)) {}", true, "shares its seeds out"],
     ["src/flow/runs_test.ts", "await startNode(OWN_RUNTIMES[0], url)", true, "starts processes of its runtime"],
     ["src/flow/runs_test.ts", "// the default in Bun is 5 s", false, "a comment about a runtime"],
+    ["src/cli/sign_in_test.ts", "await startCli([])", false, "processes that others start in both"],
     ["src/nats/bucket/watch_test.ts", "", false, "a long one"],
     ["test/log_hostile_test.ts", "", false, "a long one outside of the rooms"],
+    ["examples/orders/node_test.ts", "", false, "an example"],
     ["src/nats/event_log_test.ts", "", true, "the suite of a port"],
     ["src/nats/connection/transport_test.ts", "", true, "sockets"],
     ["src/http/edge_test.ts", "", true, "the runtimes' servers"],
     ["src/file/file_test.ts", "", true, "files"],
-    ["test/leaks_test.ts", "", true, "a short one outside of the rooms"],
+    ["src/lint/mod_test.ts", "", true, "a linter that one runtime has"],
+    ["src/catga_test.ts", "", true, "the app itself"],
   ];
   for (const [file, code, both, why] of files) {
     it(`${both ? "both runtimes" : "one runtime"}: ${why}`, () => {
@@ -121,7 +124,7 @@ describe("onlyRuntime", () => {
     });
   }
 
-  it("each room without a runtime has files in either one", async () => {
+  it("each room without a runtime's own has files in either one", async () => {
     const root = fileURLToPath(new URL("..", import.meta.url));
     const played = new Map<string, Set<string>>();
     for (const file of await testFiles(root, ["src"])) {

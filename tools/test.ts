@@ -41,7 +41,7 @@ import {
 import { findExamples, LENDER, PAGES, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
-import { FAULTS, JOBS, LONG_JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
+import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
@@ -66,7 +66,7 @@ const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "example
 const files = longestFirst(found);
 /** Whoever names paths wants both runtimes. */
 const [inDeno, inBun] = paths.length > 0 || release || onFile ? [files, files] : await sharedOut();
-const jobs = runsFaults ? FAULT_JOBS : long || other || onFile ? LONG_JOBS : JOBS;
+const jobs = runsFaults ? FAULT_JOBS : JOBS;
 const examples = long || release || other || onFile ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : PAGES,

@@ -18,9 +18,6 @@ export const FAULTS = "test/faults/";
  */
 export const JOBS = Math.min(availableParallelism() * 2, 12);
 
-/** The same for the long tests, which wait two thirds of the time. */
-export const LONG_JOBS = Math.min(availableParallelism() * 3, 12);
-
 /** The outcome of one run of a runner. */
 export interface Row {
   /** Which runner, on what. */

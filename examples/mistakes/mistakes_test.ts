@@ -7,7 +7,7 @@ import { eachMistake, findWrong } from "./mistakes.ts";
 
 /** Seeds within which each wrong program has to be found. */
 const MAX_SEEDS = 300;
-const RIGHT_SEEDS = exploredByThisRuntime(24);
+const RIGHT_SEEDS = exploredByThisRuntime(12);
 /** Lines of a page. */
 const PAGE = 60;
 

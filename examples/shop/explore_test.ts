@@ -15,7 +15,7 @@ describe("the shop under faults", () => {
   it("keeps each order that it has acknowledged", async () => {
     using _log = quiet();
     const { situations } = await explore({
-      ...exploredByThisRuntime(30),
+      ...exploredByThisRuntime(15),
       nodes: {
         orders: 2,
         payments: { count: 1, handlers: payments },

@@ -4,6 +4,7 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { ofThisRuntime } from "../../test/support/of_this_runtime.ts";
 import { isNeedlessOf, promisedTimes, serverPattern } from "./cron.ts";
 import { readPattern } from "./cron_pattern.ts";
 import { serverTimes } from "./server_cron.ts";
@@ -57,7 +58,7 @@ describe("crons in all time zones, over ten years", () => {
     assert(gaps.some(([from, to]) => from === DAY * 23 / 24 && to === 0));
   });
 
-  for (const [n, { zone, clock, changes }] of zones.entries()) {
+  for (const [n, { zone, clock, changes }] of ofThisRuntime([...zones.entries()])) {
     it(`the server fires at each promised time, and no other counts: ${zone}`, () => {
       for (const [i, hours] of [...HOURS, ...ANY_HOURS].entries()) {
         for (const [k, days] of DAYS.entries()) {

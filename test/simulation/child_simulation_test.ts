@@ -4,7 +4,7 @@ import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateChildren } from "./child_simulation.ts";
 
 /** `deno run -A test/simulation/child_simulation.ts 0..999` plays more of them. */
-const PLAYED = seedsOfThisRuntime(30);
+const PLAYED = seedsOfThisRuntime(18);
 
 const slow = { timeout: 600_000 };
 

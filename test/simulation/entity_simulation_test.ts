@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateEntities } from "./entity_simulation.ts";
 
-const SEEDS = 60;
+const SEEDS = 36;
 const PLAYED = seedsOfThisRuntime(SEEDS);
 
 const slow = { timeout: 600_000 };

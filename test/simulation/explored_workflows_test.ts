@@ -5,7 +5,7 @@ import { explore } from "@catga/catga/testing";
 import { exploredByThisRuntime } from "../support/of_this_runtime.ts";
 import { EXPLORED_WORKFLOWS } from "./explored_workflows.ts";
 
-const PLAYED = exploredByThisRuntime(4);
+const PLAYED = exploredByThisRuntime(2);
 
 describe("explore over workflows", () => {
   for (const [name, program] of Object.entries(EXPLORED_WORKFLOWS)) {

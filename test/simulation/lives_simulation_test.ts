@@ -4,7 +4,7 @@ import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateLives } from "./lives_simulation.ts";
 
 /** `deno run -A test/simulation/lives_simulation.ts 0..999` plays more of them. */
-const PLAYED = seedsOfThisRuntime(40);
+const PLAYED = seedsOfThisRuntime(24);
 
 const slow = { timeout: 600_000 };
 

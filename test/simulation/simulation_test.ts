@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulate } from "./simulation.ts";
 
-const PLAYED = seedsOfThisRuntime(450);
+const PLAYED = seedsOfThisRuntime(240);
 const GROUP = 50;
 
 /** The runs by their seeds: several tests look at the same. */

@@ -1,7 +1,7 @@
 import { BEFORE_RELEASE } from "./before_release.ts";
 
 /** How many times as many seeds are played before a release, all of them in the runtime that plays. */
-const MORE = 4;
+const MORE = 7;
 
 /**
  * Every third one in Deno, whose half of the tests takes longer, the rest in Bun: for tests of what cannot depend on

@@ -6,8 +6,8 @@ import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { wrongFigures } from "./docs_figures.ts";
+import { drawnPictures } from "./drawn_pictures.ts";
 import { findExamples } from "./examples.ts";
-import { OVERVIEW_PICTURE, overviewPicture } from "./overview_picture.ts";
 import { sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -206,8 +206,18 @@ describe("docs", () => {
     assertEquals(exported.filter((name) => !documented.has(name)), []);
   });
 
-  it("show the overview as tools/overview_picture.ts draws it", async () => {
-    assertEquals(await read(OVERVIEW_PICTURE), overviewPicture(), "run: deno run -A tools/overview_picture.ts");
+  it("show the pictures as tools/drawn_pictures.ts draws them, each with a text for those who do not see it", async () => {
+    const texts = await Promise.all(pages.map(read));
+    const pictures = drawnPictures();
+    assertEquals(pictures.size, 6);
+    for (const [path, picture] of pictures) {
+      assertEquals(await read(path), picture, `${path}: deno run -A tools/drawn_pictures.ts`);
+      const link = `](${path.slice("docs/".length)})`;
+      const alternatives = texts.flatMap((text) =>
+        text.split(link).slice(0, -1).map((before) => before.split("![").at(-1)!)
+      );
+      assertGreater(alternatives[0]?.length ?? 0, 40, `${path}: no page shows it with a text`);
+    }
   });
 
   it("contain no dead link", async () => {

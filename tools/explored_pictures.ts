@@ -1,6 +1,6 @@
 /**
- * Pictures of docs/dies.md: each is what a fixed run of `explore` did, drawn as `error.picture` is. `deno run -A
- * tools/explored_pictures.ts` writes them; their test is red when the product does something else.
+ * Pictures of docs/dies.md and docs/state.md: each is what a fixed run of `explore` did, drawn as `error.picture` is.
+ * `deno run -A tools/explored_pictures.ts` writes them; their test is red when the product does something else.
  *
  * @module
  */
@@ -52,6 +52,21 @@ const RUNS: Readonly<Record<string, { title: string; program: ExploreOptions }>>
         for (const order of ["7", "8"]) unwrap(await app.publish(Paid, { order }, { id: order }));
       },
       replay: "seed 1; kill mails-1 at 60 for 60000",
+    },
+  },
+  "dies-id": {
+    title: "bank-2 dies before the result of an id is recorded",
+    program: {
+      nodes: { bank: 2 },
+      handlers: () =>
+        Charge.handle(async ({ order }, ctx) => {
+          await ctx.clock.sleep(100);
+          return `receipt ${order}`;
+        }),
+      workload: async ({ app }) => {
+        for (let time = 0; time < 2; time++) unwrap(await app.send(Charge, { order: "7" }, { id: "7" }));
+      },
+      replay: "seed 1; kill bank-2 at 60 for 60000",
     },
   },
   "dies-workflow": {

@@ -142,6 +142,7 @@ const SWEPT: ReadonlySet<string> = new Set([
   "test/faults/entities_store",
   "test/faults/forgotten_entries",
   "test/faults/idempotency",
+  "test/faults/kill",
   "test/faults/leaks",
   "test/faults/log_batches",
   "test/faults/log_crash_semantics",

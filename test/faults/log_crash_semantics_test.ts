@@ -23,7 +23,7 @@ const NODES = ["d1", "b1", "d2"];
 const DELAY = 6_000;
 const SCHEDULED = 20;
 /** How many messages a publisher sends in a second, and how many more are stored behind each fault. */
-const [PACE, MORE] = BEFORE_RELEASE ? [150, 500] : [80, 200];
+const [PACE, MORE] = BEFORE_RELEASE ? [150, 500] : [60, 120];
 
 interface Fault {
   readonly what: string;

@@ -5,7 +5,7 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import { soakLog } from "../soak/log_storm.ts";
 import { BEFORE_RELEASE } from "../support/before_release.ts";
 
-const size = BEFORE_RELEASE ? { events: 12_000, kills: 6 } : { events: 6_000, kills: 4 };
+const size = BEFORE_RELEASE ? { events: 12_000, kills: 6 } : { events: 4_000, kills: 3 };
 
 describe("a soak of the log", await requireNatsServer(), () => {
   it("every ok is handled by each subscription, in order by key, through kills and a rolling deploy", {

@@ -422,3 +422,83 @@ describe("limit: over: skip", () => {
     assertEquals(most, 1);
   });
 });
+
+describe("limit: over: last", () => {
+  it("has only the newest of a key wait, and begin when the one that runs has ended", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using apps = await LogApps.open(({ n }) => n < 2 ? gate.promise : undefined);
+    await apps.start("a", { limit: { key: ({ n }) => `${n % 2}`, running: 1, over: "last" } });
+    await apps.publish(...own(2));
+    await apps.until("two to run", () => apps.runs.length === 2);
+    await apps.publish(...own(18, 2));
+    await apps.until("the others to be skipped", async () => (await apps.info()).skipped === 16);
+    gate.resolve();
+    await apps.until("the newest to be handled", () => own(2, 18).every(({ n }) => apps.handled(n)));
+    assertEquals(apps.runs.map(({ n }) => n).sort((a, b) => a - b), [0, 1, 18, 19]);
+    await apps.until("all to be done", async () => {
+      const { lag, open, retrying } = await apps.info();
+      return lag + open + retrying === 0;
+    });
+  });
+
+  it("begins one in each time, of which the last is the newest", async () => {
+    const begun: [n: number, at: number][] = [];
+    await using apps = await LogApps.open(({ n }) => void begun.push([n, apps.clock.monotonic()]));
+    await apps.start("a", { limit: { key: () => "all", per: [1, 500], over: "last" } });
+    await apps.clock.advance(2_000);
+    for (let n = 0; n < 100; n++) {
+      await apps.publish(...own(1, n));
+      await apps.clock.advance(20);
+    }
+    await apps.until("the newest to be handled", () => apps.handled(99), 1_000);
+    assert(begun.length >= 4 && begun.length <= 7, `${begun.length} runs`);
+    begun.forEach(([, at], i) => assert(i === 0 || at - begun[i - 1][1] >= 480, JSON.stringify(begun)));
+  });
+
+  it("takes the place of one before its next attempt, which is skipped, but of no dead letter", async () => {
+    await using apps = await LogApps.open(({ n }) => n < 2 ? fail("NO", "no", { final: n === 0 }) : undefined);
+    await apps.start("a", { limit: { running: 1, over: "last" }, retry: { delay: [20_000, 20_000] } });
+    await apps.publish(...own(1));
+    await apps.until("the dead letter", async () => (await apps.letters()).length === 1);
+    await apps.publish(...own(1, 1));
+    await apps.until("a failure", () => apps.runs.some(({ n, ended }) => n === 1 && ended));
+    await apps.clock.advance(1_000);
+    await apps.publish(...own(1, 2));
+    await apps.until("the newest to be handled", () => apps.handled(2), 5_000);
+    await apps.clock.advance(60_000);
+    const { skipped, retrying, dead } = await apps.info();
+    assertEquals([apps.count(1), skipped, retrying, dead], [1, 1, 0, 1]);
+  });
+
+  it("keeps the place in line of what it takes the place of: a key of which many come is not put off for ever", async () => {
+    await using apps = await LogApps.open(() => delay(apps.clock, 10));
+    await apps.start("a", { limit: [{ running: 1 }, { key: ({ key }) => key, running: 1, over: "last" }] });
+    await apps.publish(...own(50));
+    for (let n = 0; n < 200; n++) {
+      await apps.publish({ n: 1_000 + n, key: "hot" }, { n: 2_000 + n, key: `more ${n}` });
+      await apps.clock.advance(5);
+      if (apps.runs.some(({ key }) => key === "hot")) break;
+    }
+    const at = apps.runs.findIndex(({ key }) => key === "hot");
+    assert(at >= 0 && at < 60, `${at} of ${apps.runs.length} before it`);
+    apps.kill("a"); // the others take a while
+  });
+
+  it("never has two of a key at once, and the newest of each handled, while leaders are killed", async () => {
+    const running = [new Running(), new Running(), new Running()];
+    await using apps = await LogApps.open(({ n }, ctx) =>
+      running[n % 3].count(ctx.node, n, () => delay(apps.clock, 50))
+    );
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit: { key: accountOf, running: 1, over: "last" } });
+    for (let n = 0; n < 300; n += 3) {
+      await apps.publish(...own(3, n));
+      await apps.clock.advance(20);
+      if (n !== 90 && n !== 210) continue;
+      const id = await apps.leader();
+      apps.kill(id);
+      for (const each of running) each.killed(id);
+    }
+    await apps.until("the newest to be handled", () => own(3, 297).every(({ n }) => apps.handled(n)), 120_000);
+    assertEquals(running.map(({ most }) => most), [1, 1, 1]);
+  });
+});

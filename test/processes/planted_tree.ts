@@ -717,6 +717,26 @@ const PLANTS = {
     from: "    item.attempts = item.due = item.dead = 0;\n    this.#count(item);\n",
     to: "    item.attempts = item.due = item.dead = 0;\n",
   }],
+  "last-later": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (item.inHand !== undefined && !item.joins && this.#skipsForLater(item)) return false;\n",
+    to: "",
+  }],
+  "last-begun": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: 'if (other.turn === "begun" || other.joins || ',
+    to: "if (",
+  }],
+  "last-earlier": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "if (other.category !== item.category || !item.isBehind(other)) continue;",
+    to: "if (other.category !== item.category || other === item) continue;",
+  }],
+  "last-left": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "line.first.category.isCounted ? this.#foundUpTo : 0",
+    to: "0",
+  }],
   "over-commit": [{
     file: "src/log/subscriptions/ledger.ts",
     from: "      ...(this.skipped > 0 ? { skipped: this.skipped } : {}),\n",

@@ -141,6 +141,8 @@ export const FAIR = 7_000_000;
  * that do not know the accounts; half of it with tenants, a third with operators who go back.
  */
 export const OVER = 8_000_000;
+/** From this seed on only the newest message of an account waits; else as those before. */
+export const LAST = 9_000_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -644,6 +646,15 @@ class Run {
     return left.every(([, key]) => dead.has(key)) && (passed.length === 0 || isDead);
   }
 
+  /** The newest message of each account was not skipped. */
+  #checkLast(): void {
+    const newest = new Map<unknown, Fate>();
+    for (const fate of this.fates.values()) if (!fate.lost) newest.set(fate.message.payload, fate);
+    for (const { message, isSkipping } of newest.values()) {
+      if (isSkipping) this.wrong(`${messageId(message)} is skipped, the newest of its account`);
+    }
+  }
+
   #hasLaterBegun({ key, position }: Published): boolean {
     return key !== undefined &&
       [...this.fates.values()].some((fate) =>
@@ -702,6 +713,7 @@ class Run {
         if (deaths > (more + this.attempts) * (1 + this.rollbacks)) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
+    if (this.seed >= LAST) this.#checkLast();
     for (const [id, commits] of this.carried) {
       if (commits.length > 1 && this.cutAt < 0) this.wrong(`request ${id} was carried out by ${commits.join(" and ")}`);
     }
@@ -1085,12 +1097,15 @@ class SimLeader {
       const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
-      const over = run.seed < OVER ? undefined : "skip" as const;
+      const over = run.seed < OVER ? undefined : run.seed < LAST ? "skip" : "last";
       account.isCounted = over !== undefined;
-      const versions = [(payload: string) => payload, undefined].map((key) => [
-        all,
-        { limit: account, key, over: key && over },
-      ]);
+      account.isRanked = all.limit.isRanked = over === "last";
+      const versions = [(payload: string) => payload, undefined].map((key) =>
+        [
+          all,
+          { limit: account, key, over: key && over },
+        ] as const
+      );
       this.#limits = run.hasAccounts ? versions : [[all]];
       this.#category.limits = run.pick(this.#limits);
     }
@@ -1315,7 +1330,7 @@ class SimLeader {
       mostParked,
       categories: { began: stored.head.began, of: () => this.#category },
       ...(this.#run.hasTenants && { keptOfTenant: 3 }),
-      onSkipped: (message) => this.#onSkipped(message),
+      onSkipped: (message, item) => this.#onSkipped(message, item),
     });
     const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
@@ -1351,6 +1366,7 @@ class SimLeader {
       }
     }
     this.#ledger = ledger;
+    this.#ran = new Set(running.keys());
     run.skips.set(this.term, { before: stored.head.skipped ?? 0, ids: [] });
     for (const [id, each] of finished) if (each.outcome !== "done") this.#reported(id, each);
     if (silent.length > 0) this.#hearOf(silent);
@@ -1500,11 +1516,30 @@ class SimLeader {
       .filter((item) => item.epoch < epoch || item.position < position).map(({ message }) => message);
   }
 
-  #onSkipped(message: LoggedMessage): void {
+  /** Returns the id of a later message of its account that is not done. */
+  #laterOf({ position, payload }: LoggedMessage): string | undefined {
+    const { open, parked } = this.#ledger!; // it leads
+    const running = this.#run.nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
+    const all = [...open, ...[...parked].filter(({ dead }) => dead === 0)].map(({ message }) => message);
+    // what ran when this leader took over, and is still to be read, may have ended since
+    const joined = [...this.#ran].map((id) => this.#run.fates.get(id)!.message);
+    const later = [...all, ...running, ...joined].find((other) =>
+      other.payload === payload && other.position > position
+    );
+    return later && messageId(later);
+  }
+
+  /** `item`: the message, if it was in hand. */
+  #onSkipped(message: LoggedMessage, item: Item | undefined): void {
     const run = this.#run;
     const id = messageId(message);
     run.trace(() => `skips ${this.term} ${id} of ${message.payload}`);
-    if (!this.#isOver(message)) run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
+    if (run.seed < LAST && !this.#isOver(message)) {
+      run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
+    }
+    if (run.seed >= LAST && (item === undefined || this.#laterOf(message) === undefined)) {
+      run.wrong(`${id} is skipped, and no later one of its account is in hand`);
+    }
     const isOld = run.nodes.some((node) => node.token > this.token);
     if (!isOld && run.nodes.some(({ running }) => running.has(id))) run.wrong(`${id} is skipped, and runs`);
     if (!isOld) run.fates.get(id)!.isSkipping = true;
@@ -1612,17 +1647,31 @@ class SimLeader {
   }
 
   #carriedOut: LetterRequest[] = [];
+  /** What ran when this leader took over. */
+  #ran: ReadonlySet<string> = new Set();
 
   #begin(): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
-    for (const item of ledger.begin(() => run.now)) this.#send(item);
+    for (const item of ledger.begin(() => run.now)) {
+      if (run.seed >= LAST && !item.joins) this.#checkNewest(item);
+      this.#send(item);
+    }
     for (const category of ledger.filling.keys()) {
       while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
       if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
     }
     if (ledger.waitsForCommit) this.#write();
+  }
+
+  /** Notes it if a message begins while a later one of its account waits. */
+  #checkNewest({ id, message }: Item): void {
+    if (this.#category.limits?.some(({ over }) => over === "last") !== true) return;
+    const later = this.#laterOf(message);
+    if (later !== undefined && !this.#ran.has(later)) {
+      this.#run.wrong(`${id} begins, while ${later} of its account is in hand`);
+    }
   }
 
   #sendBatch(items: readonly Item[]): void {

@@ -85,13 +85,14 @@ export interface Limit<P = unknown> {
   /**
    * Fate of a message that the limit does not let begin. `"wait"`: it waits. `"skip"`, with `running`: it is
    * skipped if, when it is read, as many earlier messages of its key are not done (running, waiting, or before their
-   * next attempt): it counts as handled, and in `skipped` of the subscription. Default: `"wait"`.
+   * next attempt): it counts as handled, and in `skipped` of the subscription. `"last"`: of its
+   * key only the newest message waits, in the place of the one before it, which is skipped. Default: `"wait"`.
    */
   over?: Over | undefined;
 }
 
 /** Fate of a message that a limit does not let begin. */
-export type Over = "wait" | "skip";
+export type Over = "wait" | "skip" | "last";
 
 /** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
 export interface LimitOptions<P = unknown> {
@@ -460,7 +461,7 @@ const FAIR_OPTIONS = new Set(["by", "weight"]);
 /** Number of runs at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_CONCURRENCY = 64;
 const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst", "over"]);
-const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip"]);
+const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last"]);
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);

@@ -90,6 +90,7 @@ describe("the settings of a subscription", () => {
     assertEquals(settings({ limit: { running: 1, over: "skip" } })?.limits, [
       { name: "", running: 1, count: Infinity, ms: Infinity, burst: 1, over: "skip" },
     ]);
+    assertEquals(settings({ limit: { per: [1, 500], over: "last" } })?.limits?.[0].over, "last");
     assertEquals(settings({ limit: { running: 1, over: "wait" } })?.limits?.[0].over, undefined);
     assertEquals(settings({})?.limits, undefined);
     for (
@@ -104,7 +105,7 @@ describe("the settings of a subscription", () => {
         [{ per: [1, 100], burst: 0 }, RangeError, "limit.burst"],
         [{ running: 1, name: "a b" }, TypeError, "limit.name"],
         [{ running: 1, at: 1 }, TypeError, "limit"],
-        [{ running: 1, over: "drop" }, TypeError, 'limit.over is one of wait, skip; got "drop"'],
+        [{ running: 1, over: "drop" }, TypeError, 'limit.over is one of wait, skip, last; got "drop"'],
         [{ per: [1, 500], over: "skip" }, TypeError, "skips what is more than running: set running"],
         [{ key }, TypeError, "a limit has running"],
         [{ key: "account", running: 1 }, TypeError, "limit.key must be a function"],

@@ -157,7 +157,9 @@ export class Categories {
     // only what this node's own version has: another one's functions are not known here
     for (const [category, { limits = [] }] of this.#spec.categories) {
       for (const [i, limit] of limits.entries()) {
-        if (limit.over !== undefined) this.#limits.get(limitId(category, limit, i))!.isCounted = true; // made above
+        const known = this.#limits.get(limitId(category, limit, i))!; // made above
+        known.isCounted ||= limit.over !== undefined;
+        known.isRanked ||= limits.some(({ over }) => over === "last"); // it may wait for this one, too
       }
     }
   }

@@ -65,7 +65,7 @@ export class Category {
   constructor(
     subscription: { readonly service: string; readonly name: string },
     name: string,
-    { attempts, delay, timeout, batch, fair }: CategorySettings,
+    { attempts, delay, timeout, batch, fair, limits }: CategorySettings,
     appTimeout: number,
   ) {
     this.name = name;
@@ -73,7 +73,7 @@ export class Category {
     this.delay = delay;
     this.batch = batch;
     this.fair = fair;
-    this.queue = fair && new FairQueue();
+    this.queue = fair && new FairQueue(limits?.some(({ over }) => over === "last"));
     // this timeout is longer than the timeout at which the node aborts the run, because the node's answer needs time to
     // arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
@@ -224,6 +224,8 @@ export class Item {
   gates: readonly LimitGate<Item>[] | undefined = undefined;
   /** The limit for which the message waits; `undefined`: for none. */
   waitsAt: LimitGate<Item> | undefined = undefined;
+  /** Place in lines by rank: the time at which it was stored, or the one whose place it has taken, in ms. */
+  rank: number;
   /** Keys of limits among whose messages that are not done it counts; `undefined`: none, or it is done or dead. */
   inHand: readonly KeyInHand<Item>[] | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
@@ -263,6 +265,7 @@ export class Item {
 
   constructor(message: LoggedMessage, category: Category, attempts: number, epoch: number) {
     this.message = message;
+    this.rank = message.time;
     this.category = category;
     this.attempts = this.found = attempts;
     this.epoch = epoch;

@@ -3,9 +3,10 @@
  * weight, however many messages of others wait. A tenant has no credit to save up: only what runs now counts.
  */
 import { Fifo } from "../../data/fifo.ts";
+import { RankedLine, type RankedMessage } from "./ranked_line.ts";
 
 /** A message that has a tenant. */
-export interface FairMessage {
+export interface FairMessage extends RankedMessage {
   /** The message's tenant; `undefined`: not known yet. */
   tenant: FairTenant | undefined;
 }
@@ -30,13 +31,19 @@ export class FairTenant {
 /** A queue whose next message is of the tenant of which the fewest run. */
 export class FairQueue<T extends FairMessage> {
   readonly #tenants = new Map<string, FairTenant>();
-  readonly #waiting = new Map<FairTenant, Fifo<T>>();
+  readonly #waiting = new Map<FairTenant, Fifo<T> | RankedLine<T>>();
+  readonly #isRanked: boolean;
   /** Tenants of which messages wait, by how many run for their weight; of a level, the one that waits longest first. */
   readonly #levels: (Set<FairTenant> | undefined)[] = [];
   /** No tenant is listed at a level below. */
   #lowest = 0;
   /** Number of messages that run. */
   running = 0;
+
+  /** `isRanked`: true if the messages of a tenant wait by rank, not in the order in which they came. */
+  constructor(isRanked = false) {
+    this.#isRanked = isRanked;
+  }
 
   /** Number of tenants in memory. */
   get size(): number {
@@ -67,7 +74,7 @@ export class FairQueue<T extends FairMessage> {
   push(item: T): void {
     const tenant = item.tenant!; // it has entered
     let own = this.#waiting.get(tenant);
-    if (own === undefined) this.#waiting.set(tenant, own = new Fifo<T>());
+    if (own === undefined) this.#waiting.set(tenant, own = this.#isRanked ? new RankedLine<T>() : new Fifo<T>());
     own.push(item);
     this.#list(tenant);
   }

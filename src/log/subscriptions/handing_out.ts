@@ -253,6 +253,12 @@ export class HandingOut {
     }
   }
 
+  /** Takes note that a message in hand was skipped: it waits for nothing any more. */
+  skipped(item: Item): void {
+    this.#hanging.delete(item);
+    this.#endOutage(item);
+  }
+
   /** Sends a message whose run the ledger (the leader's list of its messages) has begun. */
   readonly send = (item: Item): void => {
     if (item.loaded) this.#send(item);

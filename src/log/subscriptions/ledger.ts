@@ -24,7 +24,7 @@ import { type Category, type CategoryLimit, Item, KeyLine, type Share } from "./
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
-import type { LimitGate } from "./limit_gate.ts";
+import type { KeyInHand, LimitGate } from "./limit_gate.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { PassedMessages, type TenantMessage } from "./passed_messages.ts";
@@ -44,8 +44,8 @@ export interface LedgerOptions {
   onLeft?(failed: Item): void;
   /** Called when a message has no key in a limit, or no tenant: the function threw, or returned no valid one. */
   onNoLimitKey?(category: string, limit: string, error: unknown): void;
-  /** Called when a limit has skipped a message, which is done unhandled. */
-  onSkipped?(message: LoggedMessage, limit: string): void;
+  /** Called when a limit has skipped a message, which is done unhandled. `item`: the message, if it was in hand. */
+  onSkipped?(message: LoggedMessage, item?: Item): void;
   /** For tests: maximum number of open messages of a tenant. Default: 256. */
   readonly keptOfTenant?: number;
 }
@@ -476,17 +476,68 @@ export class Ledger {
       for (const item of limit.inHand.get(key)?.items ?? []) if (isAfter(message, this.place.epoch, item)) left--;
       if (left > 0 || this.#hasBegun(message)) continue;
       this.#skipped(message, category, limit);
-      this.#options.onSkipped?.(message, limit.id);
       return true;
     }
     return false;
   }
 
-  #skipped({ key, position }: LoggedMessage, { lines }: Category, limit: CategoryLimit["limit"]): void {
+  #skipped(message: LoggedMessage, { lines }: Category, limit: CategoryLimit["limit"], item?: Item): void {
+    const { key, position } = message;
     limit.skipped++;
     this.skipped++;
     const line = key === undefined ? undefined : lines.get(key);
     if (line !== undefined) line.skippedUpTo = Math.max(line.skippedUpTo, position);
+    this.#options.onSkipped?.(message, item);
+  }
+
+  /**
+   * Has a message take the places of the earlier ones that wait for the same key of a limit of which only the newest
+   * waits; these are skipped. One that may run already at a node that has not said so yet stays.
+   */
+  #replaceEarlier(item: Item): void {
+    for (const [limit, own] of this.#lastOf(item)) {
+      for (const other of own.items) {
+        if (other.category !== item.category || !item.isBehind(other)) continue;
+        if (other.turn === "begun" || other.joins || this.#early.has(other.id) || this.#mayRunElsewhere(other)) {
+          continue;
+        }
+        item.rank = Math.min(item.rank, other.rank);
+        const gate = other.waitsAt;
+        const at = item.category.limits?.findIndex(({ limit }) => limit === gate?.limit) ?? -1;
+        const isSame = at >= 0 && item.limitKeys?.[at] === other.limitKeys?.[at];
+        this.#skip(other, limit);
+        if (gate === undefined || !isSame || item.turn !== "ready" || item.waitsAt !== undefined) continue;
+        gate.push(item); // at once: a slot that is free now is not another one's
+        this.#limiting.add(gate);
+      }
+    }
+  }
+
+  /** Skips a message that is about to begin, if a later one of its key is in hand, of which only the newest waits. */
+  #skipsForLater(item: Item): boolean {
+    for (const [limit, own] of this.#lastOf(item)) {
+      for (const other of own.items) {
+        if (other.category !== item.category || !other.isBehind(item)) continue;
+        other.rank = Math.min(other.rank, item.rank);
+        this.#skip(item, limit);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Returns the messages of an item's keys that are not done, by the limits of which only the newest waits. */
+  #lastOf(
+    { category: { limits = [] }, inHand }: Item,
+  ): readonly (readonly [CategoryLimit["limit"], KeyInHand<Item>])[] {
+    if (inHand === undefined) return [];
+    const counted = limits.filter(({ limit }) => limit.isCounted);
+    return counted.flatMap(({ limit, over }, i) => over === "last" ? [[limit, inHand[i]] as const] : []);
+  }
+
+  #skip(item: Item, limit: CategoryLimit["limit"]): void {
+    this.#skipped(item.message, item.category, limit, item);
+    this.#end(item);
   }
 
   /** Returns true if a message that is read is known to have begun under an earlier leader. */
@@ -652,6 +703,7 @@ export class Ledger {
     }
     if (this.#failedUnread.size > 0) this.#countUnread(item);
     if (item.place === "open") this.#suspicion?.arrived(item);
+    if (item.inHand !== undefined && !item.joins) this.#replaceEarlier(item);
     return item;
   }
 
@@ -1490,7 +1542,8 @@ export class Ledger {
   }
 
   #mayRun(item: Item, now: () => number): boolean {
-    if (item.turn !== "ready") return false;
+    // one that waits for a limit has taken the place of another one there
+    if (item.turn !== "ready" || item.waitsAt !== undefined) return false;
     item.turn = "waits";
     if (item.place === "gone" || item.dead > 0) return false;
     if ((this.#isPaused || this.#mayRunAlready !== undefined) && this.#isHeldBack(item)) return false;
@@ -1498,6 +1551,7 @@ export class Ledger {
       this.#end(item);
       return false;
     }
+    if (item.inHand !== undefined && !item.joins && this.#skipsForLater(item)) return false;
     // the next leader is to know of the failed attempt: its number does not go back
     if (this.#commit.hasFailed(item)) {
       this.#commit.runsAfter(item);

@@ -8,6 +8,7 @@ import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";
 import { type FoundMessage, type FoundState, Ledger } from "./ledger.ts";
+import { RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 
@@ -750,5 +751,40 @@ describe("Suspicion", () => {
       assertEquals(suspicion.choose([slow, other], 0).begins, [slow]);
       assertEquals(suspicion.choose([other], 3_600_000).begins, []);
     });
+  });
+});
+
+describe("a limit of which only the newest message waits", () => {
+  /** A ledger of a new leader that has found message 1, which a silent node may run, and reads message 2. */
+  function silent(): { readonly kit: Kit; readonly first: Item } {
+    const head: Partial<Head> = { open: [[1, 0]], place: { ...HEAD.place, read: 1, time: 1 } };
+    const kit = new Kit(head);
+    const limit = new RunLimit<Item>("last", { running: 1, count: Infinity, ms: Infinity, burst: 1 }, undefined);
+    limit.isCounted = limit.isRanked = true;
+    kit.category.limits = [{ limit, key: undefined, over: "last" }];
+    kit.ledger.refresh(kit.category);
+    kit.ledger.takeOver(found(head, { unclean: false }));
+    const [first] = kit.ledger.open;
+    kit.ledger.holdBack(() => true);
+    kit.add(2);
+    assertEquals([kit.ledger.skipped, kit.open], [0, [1, 2]]);
+    return { kit, first };
+  }
+
+  it("skips none that a silent node may run: it is joined when that node says that it runs it", () => {
+    const { kit, first } = silent();
+    kit.ledger.runsAt(first, "n");
+    kit.ledger.holdBack(undefined);
+    assertEquals([...kit.begin()].map(([position, { node }]) => [position, node]), [[1, "n"]]);
+    kit.ledger.checkSlots();
+    kit.ledger.done(first);
+    assertEquals([[...kit.begin().keys()], kit.ledger.skipped], [[2], 0]);
+  });
+
+  it("skips it when nobody runs it", () => {
+    const { kit } = silent();
+    kit.ledger.holdBack(undefined);
+    assertEquals([[...kit.begin().keys()], kit.ledger.skipped, kit.open], [[2], 1, [2]]);
+    kit.ledger.checkSlots();
   });
 });

@@ -7,9 +7,10 @@
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
 import type { LimitHealth, LimitOverride, LimitSetting, WaitingKey } from "../../contract/nodes/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
+import { RankedLine, type RankedMessage } from "./ranked_line.ts";
 
 /** A message that may wait for a limit. `T`: the type of all messages of the limit. */
-export interface LimitedMessage<T extends LimitedMessage<T>> {
+export interface LimitedMessage<T extends LimitedMessage<T>> extends RankedMessage {
   /** Whose turn it is with this message: contracts take turns, or tenants. */
   readonly sharer: object;
   /** The limit for which the message waits; `undefined`: for none. */
@@ -24,6 +25,8 @@ export class RunLimit<T extends LimitedMessage<T>> {
   readonly isByKey: boolean;
   /** True if messages of the limit are counted until they are done: some limit of this name may skip others. */
   isCounted = false;
+  /** True if messages wait by rank, not in the order in which they came. */
+  isRanked = false;
   /** Number of messages that this limit has skipped. */
   skipped = 0;
   readonly #inHand = new Map<string, KeyInHand<T>>();
@@ -181,7 +184,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
   /** Time at which the ledger is to look at this gate again, in ms since 1970; `undefined`: it is not waited for. */
   looksAt: number | undefined = undefined;
   /** Messages that wait, by contract or tenant, of each in order; also some that have left. */
-  readonly #lines = new Map<object, Fifo<T>>();
+  readonly #lines = new Map<object, Fifo<T> | RankedLine<T>>();
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
@@ -261,7 +264,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
     this.waiting++;
     const line = this.#lines.get(item.sharer);
     if (line !== undefined) return line.push(item);
-    const own = new Fifo<T>();
+    const own = this.limit.isRanked ? new RankedLine<T>() : new Fifo<T>();
     own.push(item);
     this.#lines.set(item.sharer, own);
   }

@@ -411,7 +411,10 @@ export class SubscriptionTerm {
       mostParked,
       onDead: (item) => this.#onDead(item),
       onLeft: (item) => warnings.left(item),
-      onSkipped: ({ category }) => this.#skipped.add(category),
+      onSkipped: ({ category }, item) => {
+        this.#skipped.add(category);
+        if (item !== undefined) this.#led?.handing.skipped(item);
+      },
       onNoLimitKey: (category, limit, error) => warnings.fault(`finding the key of ${category} in ${limit}`, error),
     });
     const handing = new HandingOut({

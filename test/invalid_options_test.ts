@@ -164,6 +164,7 @@ const commandHandler: Wrong<CommandHandlerOptions> = {
   retry: OBJECT,
   limit: [...OBJECT, {}, [{}], { running: 0 }, { per: 5 }, { running: 1, over: "drop" }],
   fair: [1, "tenant", {}, { by: "tenant" }, { by: () => "", weight: 1 }],
+  ahead: [1, "urgent", {}],
 };
 const on: Wrong<SubscriptionOptions> = {
   ...commandHandler,

@@ -67,11 +67,13 @@ function checkSubscriber(registration: Registration, subscribers: Map<string, Re
   }
   const different = SETTINGS.find(([setting]) => showSetting(own[setting]) !== showSetting(other[setting])) ??
     (own.limits?.some(({ key }, i) => key !== other.limits?.[i].key) ? LIMITS : undefined) ??
-    (own.fair?.by !== other.fair?.by || own.fair?.weight !== other.fair?.weight ? FAIR : undefined);
+    (own.fair?.by !== other.fair?.by || own.fair?.weight !== other.fair?.weight ? FAIR : undefined) ??
+    (own.fair?.ahead !== other.fair?.ahead ? AHEAD : undefined);
   if (different === undefined) return;
   const [setting, option] = different;
   const texts = [other, own].map((each) => {
     if (different === FAIR) return each.fair === undefined ? "undefined" : "a function of its own";
+    if (different === AHEAD) return each.fair?.ahead === undefined ? "undefined" : "a function of its own";
     return `${showSetting(each[setting])}${different === LIMITS ? " with a function key of its own" : ""}`;
   });
   throw new TypeError(
@@ -89,6 +91,7 @@ function showSetting(value: unknown): string {
 const LIMITS = ["limits", "limit"] as const;
 /** How tenants share the handlers, which is compared by its functions. */
 const FAIR = ["fair", "fair"] as const;
+const AHEAD = ["fair", "ahead"] as const;
 /** Settings of a subscription that its handlers of one event share, with their names as options. */
 const SETTINGS = [
   ["attempts", "retry.attempts"],

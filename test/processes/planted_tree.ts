@@ -717,6 +717,16 @@ const PLANTS = {
     from: "    item.attempts = item.due = item.dead = 0;\n    this.#count(item);\n",
     to: "    item.attempts = item.due = item.dead = 0;\n",
   }],
+  "ahead-rank": [{
+    file: "src/log/subscriptions/category.ts",
+    from: "new FairQueue(isRanked)",
+    to: "new FairQueue()",
+  }],
+  "ahead-lane": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "...(fair.ahead === undefined ? [] : [ahead])",
+    to: "",
+  }],
   "last-later": [{
     file: "src/log/subscriptions/ledger.ts",
     from: "    if (item.inHand !== undefined && !item.joins && this.#skipsForLater(item)) return false;\n",

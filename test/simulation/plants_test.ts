@@ -19,6 +19,7 @@ import { simulateFlow } from "./flow_simulation.ts";
 import { simulateLists } from "./list_simulation.ts";
 import { simulateLives } from "./lives_simulation.ts";
 import {
+  AHEAD,
   BATCHED,
   BLOCKED,
   FAIR,
@@ -200,6 +201,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["over-left", /runs before|runs and has ended|are skipped, not|was passed over/, OVER],
       ["over-read", /runs before|runs and has ended/, OVER],
       ["over-replayed", /is not counted/, OVER],
+      ["ahead-rank", /begins before/, AHEAD],
       ["last-later", /begins, while/, LAST],
       ["last-begun", /is skipped, and runs/, LAST],
       ["last-earlier", /no later one of its account|the newest of its account/, LAST],
@@ -236,6 +238,7 @@ for (const { name, play, seeds, plants } of SIMULATIONS) {
 
 /** Plants that change what a run does so rarely that a simulation needs thousands of seeds: tests have the moment. */
 const TESTED: readonly (readonly [plant: SourcePlant, file: string, test: string])[] = [
+  ["ahead-lane", "../log/ahead", "has urgent ones begin before thousands"],
   ["flow-lease", "driving/driven_runs", "a call for one with a lease .*: its lease has fired"],
   ["flow-lost-lease", "driving/driven_runs", "a call for one with a lease .*: the store may have lost it"],
   ["flow-behind", "driving/driven_runs", "fall, and the end of the run"],

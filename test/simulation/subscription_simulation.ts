@@ -68,6 +68,7 @@ const SUMS = [
   "full",
   "accounts",
   "skipped",
+  "ahead",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -143,6 +144,8 @@ export const FAIR = 7_000_000;
 export const OVER = 8_000_000;
 /** From this seed on only the newest message of an account waits; else as those before. */
 export const LAST = 9_000_000;
+/** From this seed on messages of tenants count as older, with leaders of versions in which they do not; else as FAIR. */
+export const AHEAD = 10_000_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -282,7 +285,7 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed >= OVER
+    this.mode = this.isOver
       ? { ...mode, poison: false, cuts: 0, logCuts: 0, requests: mode.requests + 6 }
       : seed >= FAIR
       ? { ...mode, ...((this.rewinds || this.hasAccounts) && { poison: false, cuts: 0, logCuts: 0 }) }
@@ -351,12 +354,17 @@ class Run {
 
   /** True if one message of each account runs at once. */
   get hasAccounts(): boolean {
-    return this.seed >= LIMITED && (this.seed >= OVER || this.seed % 2 > 0);
+    return this.seed >= LIMITED && (this.isOver || this.seed % 2 > 0);
+  }
+
+  /** True if messages are skipped. */
+  get isOver(): boolean {
+    return this.seed >= OVER && this.seed < AHEAD;
   }
 
   /** True if messages of tenants are passed by. */
   get hasTenants(): boolean {
-    return this.seed >= FAIR && (this.seed < OVER || this.seed % 2 > 0);
+    return this.seed >= FAIR && (!this.isOver || this.seed % 2 > 0);
   }
 
   /** True if handlers block their processes. */
@@ -713,7 +721,7 @@ class Run {
         if (deaths > (more + this.attempts) * (1 + this.rollbacks)) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
-    if (this.seed >= LAST) this.#checkLast();
+    if (this.isOver && this.seed >= LAST) this.#checkLast();
     for (const [id, commits] of this.carried) {
       if (commits.length > 1 && this.cutAt < 0) this.wrong(`request ${id} was carried out by ${commits.join(" and ")}`);
     }
@@ -1087,9 +1095,11 @@ class SimLeader {
     const isBatched = node.mostOfBatch > 0 && run.seed < LIMITED;
     const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
     const fair = run.hasTenants ? run.pick(TENANTS) : undefined;
+    const isAhead = run.seed >= AHEAD && run.random() < 0.7;
+    const ahead = isAhead ? { ahead: (payload: string) => Number(payload) % 2 > 0 ? 1_000 : 0 } : {};
     const settings = {
       ...{ ...DEFAULT_SETTINGS, attempts: node.attempts, batch },
-      ...(fair && { fair: { by: fair, weight: undefined, most: 4 } }),
+      ...(fair && { fair: { by: fair, weight: undefined, most: 4, ...ahead } }),
     };
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.#category.capable = run.handles ? 1 : 0;
@@ -1097,9 +1107,9 @@ class SimLeader {
       const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
-      const over = run.seed < OVER ? undefined : run.seed < LAST ? "skip" : "last";
+      const over = run.isOver ? run.seed < LAST ? "skip" : "last" : undefined;
       account.isCounted = over !== undefined;
-      account.isRanked = all.limit.isRanked = over === "last";
+      account.isRanked = all.limit.isRanked = over === "last" || isAhead;
       const versions = [(payload: string) => payload, undefined].map((key) =>
         [
           all,
@@ -1504,7 +1514,9 @@ class SimLeader {
   /** Returns true if an earlier message of its account is not done, and this version of the program skips it. */
   #isOver(message: LoggedMessage): boolean {
     if (this.#category.limits?.some(({ over }) => over === "skip") !== true) return false;
-    const running = this.#run.nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
+    // a leader that another one has followed does not know what that one has begun
+    const nodes = this.#run.nodes.some(({ token }) => token > this.token) ? [] : this.#run.nodes;
+    const running = nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
     const earlier = [...this.#earlier(message), ...running.filter(({ position }) => position < message.position)];
     return earlier.some(({ payload }) => payload === message.payload);
   }
@@ -1534,7 +1546,7 @@ class SimLeader {
     const run = this.#run;
     const id = messageId(message);
     run.trace(() => `skips ${this.term} ${id} of ${message.payload}`);
-    if (run.seed < LAST && !this.#isOver(message)) {
+    if (!run.isOver || (run.seed < LAST && !this.#isOver(message))) {
       run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
     }
     if (run.seed >= LAST && (item === undefined || this.#laterOf(message) === undefined)) {
@@ -1655,7 +1667,8 @@ class SimLeader {
     const ledger = this.#ledger!; // it leads
     if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
     for (const item of ledger.begin(() => run.now)) {
-      if (run.seed >= LAST && !item.joins) this.#checkNewest(item);
+      if (run.isOver && run.seed >= LAST && !item.joins) this.#checkNewest(item);
+      if (run.seed >= AHEAD && !run.hasAccounts && !item.joins) this.#checkOldest(item);
       this.#send(item);
     }
     for (const category of ledger.filling.keys()) {
@@ -1672,6 +1685,17 @@ class SimLeader {
     if (later !== undefined && !this.#ran.has(later)) {
       this.#run.wrong(`${id} begins, while ${later} of its account is in hand`);
     }
+  }
+
+  /** Notes it if a message has begun before one of its tenant that waits and counts as older. */
+  #checkOldest({ id, rank, tenant, message, category: { fair } }: Item): void {
+    if (tenant === undefined || fair?.ahead === undefined) return;
+    const { open, parked } = this.#ledger!; // it leads
+    for (const each of [...open, ...parked]) {
+      if (each.tenant !== tenant || each.turn !== "ready" || each.waitsAt !== undefined || each.rank >= rank) continue;
+      this.#run.wrong(`${id} of ${message.payload} begins before ${each.id} of ${each.message.payload}`);
+    }
+    this.#run.sums.ahead++;
   }
 
   #sendBatch(items: readonly Item[]): void {

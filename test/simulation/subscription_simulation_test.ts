@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { exploredByThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import {
+  AHEAD,
   BATCHED,
   BLOCKED,
   FAIR,
@@ -111,6 +112,15 @@ describe("simulation of a subscription", () => {
   it("has only the newest message of a key wait, which is not skipped, whoever dies or goes back", slow, () => {
     const seen = { skipped: 0, deaths: 0, takeovers: 0, rewinds: 0, passed: 0, dead: 0 };
     for (const seed of PLAYED_IN_TURN.map((seed) => LAST + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
+  it("begins of a tenant's messages the one that counts as oldest, whoever dies or goes back", slow, () => {
+    const seen = { ahead: 0, passed: 0, brought: 0, deaths: 0, rewinds: 0 };
+    for (const seed of PLAYED_IN_TURN.map((seed) => AHEAD + seed)) {
       const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }

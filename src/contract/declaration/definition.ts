@@ -157,7 +157,10 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,
-    options?: Omit<SubscriptionOptions, "limit" | "fair"> & { max?: number | undefined; within?: number | undefined },
+    options?: Omit<SubscriptionOptions, "limit" | "fair" | "ahead"> & {
+      max?: number | undefined;
+      within?: number | undefined;
+    },
   ): Handler;
 }
 
@@ -366,8 +369,8 @@ const FOR_GOOD = Object.freeze({ keep: Infinity });
 
 const ON_OPTIONS = new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]);
 const HANDLER_OPTIONS = {
-  handle: new Set(["behaviors", "concurrency", "retry", "limit", "fair"]),
-  on: new Set([...ON_OPTIONS, "limit", "fair"]),
+  handle: new Set(["behaviors", "concurrency", "retry", "limit", "fair", "ahead"]),
+  on: new Set([...ON_OPTIONS, "limit", "fair", "ahead"]),
   onBatch: new Set([...ON_OPTIONS, "max", "within"]),
 };
 

@@ -178,7 +178,7 @@ describe("contracts", () => {
       [() => on({}), "Created.on takes a function; got an object"],
       [
         () => handle(() => {}, { each: "node" }),
-        "Create.handle: unknown option each; it takes behaviors, concurrency, retry, limit, fair",
+        "Create.handle: unknown option each; it takes behaviors, concurrency, retry, limit, fair, ahead",
       ],
       [() => on(() => {}, null), "Created.on takes an object of options; got null"],
       [

@@ -121,6 +121,14 @@ export interface FairOptions<P = unknown> {
    * its messages have one tenant. Default: the order of the log.
    */
   fair?: Fair<P> | undefined;
+  /**
+   * Returns by how many ms a message counts as older than it is, 0 to 30 days: of all messages that wait, with `fair` of
+   * those of a tenant, the next one is the one that is oldest so. None waits for younger ones longer than the greatest
+   * such time. The order of a key is kept if all of its messages have one value. Called in the leader of the
+   * subscription, with the payload as it is stored; a payload for which the function throws counts as it is. Default:
+   * the order of the log.
+   */
+  ahead?: ((payload: P) => number) | undefined;
 }
 
 /** Options of `handle` for a command. */
@@ -232,6 +240,8 @@ export interface FairSettings {
   readonly weight: ((tenant: string) => number) | undefined;
   /** Maximum number of messages handed out to one node: more would wait there in the order of their arrival. */
   readonly most: number;
+  /** Returns by how many ms a message counts as older; `undefined`: all count as they are. */
+  readonly ahead?: ((payload: never) => unknown) | undefined;
 }
 
 /** Settings of the batches of a handler made by `onBatch`. */
@@ -390,19 +400,24 @@ export function subscriptionSettings(
 /** Returns how tenants share a handler; `undefined`: they do not. Throws a `TypeError` for an invalid option. */
 function fairOf(
   at: string,
-  { fair, concurrency = USUAL_CONCURRENCY }: Pick<SubscriptionOptions, "fair" | "concurrency">,
+  { fair, ahead, concurrency = USUAL_CONCURRENCY }: Pick<SubscriptionOptions, "fair" | "ahead" | "concurrency">,
   each: "service" | "node",
 ): FairSettings | undefined {
-  if (fair === undefined) return undefined;
-  if (each === "node") throw new TypeError(`${at}: fair has no meaning with each: "node", which runs on every node`);
-  const most = 2 * concurrency;
-  if (typeof fair === "function") return Object.freeze({ by: fair, weight: undefined, most });
+  if (fair === undefined && ahead === undefined) return undefined;
+  if (each === "node") {
+    const option = fair === undefined ? "ahead" : "fair";
+    throw new TypeError(`${at}: ${option} has no meaning with each: "node", which runs on every node`);
+  }
+  if (ahead !== undefined) checkFunction(`${at}: ahead`, ahead, "a function that returns ms");
+  const most = { most: 2 * concurrency, ...(ahead === undefined ? {} : { ahead }) };
+  if (fair === undefined) return Object.freeze({ by: ofOne, weight: undefined, ...most });
+  if (typeof fair === "function") return Object.freeze({ by: fair, weight: undefined, ...most });
   checkObject(`${at}: fair`, fair, "a function that returns the tenant of a payload, or { by, weight }");
   checkKnown(`${at}: fair`, fair, FAIR_OPTIONS);
   const { by, weight } = fair;
   checkFunction(`${at}: fair.by`, by, "a function that returns the tenant of a payload");
   if (weight !== undefined) checkFunction(`${at}: fair.weight`, weight, "a function that returns a tenant's weight");
-  return Object.freeze({ by, weight, most });
+  return Object.freeze({ by, weight, ...most });
 }
 
 /** Returns the limits of a handler; `undefined`: it has none. Throws a `TypeError` or `RangeError` for invalid ones. */
@@ -456,7 +471,9 @@ function limitsOf(
   return Object.freeze(limits);
 }
 
-const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit", "fair"] as const;
+const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit", "fair", "ahead"] as const;
+/** The tenant of all messages where there are none. */
+const ofOne = () => "";
 const FAIR_OPTIONS = new Set(["by", "weight"]);
 /** Number of runs at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_CONCURRENCY = 64;

@@ -155,11 +155,12 @@ export class Categories {
       this.#limits.set(id, added);
     }
     // only what this node's own version has: another one's functions are not known here
-    for (const [category, { limits = [] }] of this.#spec.categories) {
+    for (const [category, { limits = [], fair }] of this.#spec.categories) {
       for (const [i, limit] of limits.entries()) {
         const known = this.#limits.get(limitId(category, limit, i))!; // made above
         known.isCounted ||= limit.over !== undefined;
-        known.isRanked ||= limits.some(({ over }) => over === "last"); // it may wait for this one, too
+        // one of which only the newest waits may wait for this one, too
+        known.isRanked ||= fair?.ahead !== undefined || limits.some(({ over }) => over === "last");
       }
     }
   }

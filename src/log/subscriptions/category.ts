@@ -73,7 +73,8 @@ export class Category {
     this.delay = delay;
     this.batch = batch;
     this.fair = fair;
-    this.queue = fair && new FairQueue(limits?.some(({ over }) => over === "last"));
+    const isRanked = fair?.ahead !== undefined || limits?.some(({ over }) => over === "last");
+    this.queue = fair && new FairQueue(isRanked);
     // this timeout is longer than the timeout at which the node aborts the run, because the node's answer needs time to
     // arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
@@ -224,7 +225,7 @@ export class Item {
   gates: readonly LimitGate<Item>[] | undefined = undefined;
   /** The limit for which the message waits; `undefined`: for none. */
   waitsAt: LimitGate<Item> | undefined = undefined;
-  /** Place in lines by rank: the time at which it was stored, or the one whose place it has taken, in ms. */
+  /** Place in lines by rank: the time since which it waits by `ahead`, or that of one whose place it has, in ms. */
   rank: number;
   /** Keys of limits among whose messages that are not done it counts; `undefined`: none, or it is done or dead. */
   inHand: readonly KeyInHand<Item>[] | undefined = undefined;

@@ -92,6 +92,8 @@ interface Reading {
   readonly tenant: string;
   /** Its keys in limits; empty: not known. */
   readonly keys: readonly string[];
+  /** Time by which it counts as older, in ms. */
+  readonly ahead: number;
 }
 
 /** Keeps the messages of a subscription in its leader's memory, and decides which of them may run. */
@@ -592,11 +594,13 @@ export class Ledger {
     let reading: Reading;
     const keys = fair === undefined && !category.isCounted ? [] : limits.map((each) => this.#keyIn(each, message));
     if (fair === undefined) {
-      reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys };
+      reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys, ahead: 0 };
     } else {
       const tenant = this.#textOf(fair.by, message, "fair", "tenant");
       // what gives two tenants one name only makes them one
-      reading = { read: { position, category: name, tenant: `${name}/${[tenant, ...keys].join("\0")}` }, tenant, keys };
+      const ahead = this.#aheadOf(fair.ahead, message);
+      const parts = [tenant, ...keys, ...(fair.ahead === undefined ? [] : [ahead])];
+      reading = { read: { position, category: name, tenant: `${name}/${parts.join("\0")}` }, tenant, keys, ahead };
     }
     this.#lastRead = { message, reading };
     return reading;
@@ -605,7 +609,8 @@ export class Ledger {
   /** Counts a message for its tenant, once its payload is in memory. */
   #enterShare(item: Item): void {
     const { category, message } = item;
-    const { read, tenant } = this.#readingOf(message, category);
+    const { read, tenant, ahead } = this.#readingOf(message, category);
+    item.rank = message.time - ahead;
     category.queue?.enter(item, tenant, (name) => this.#weightOf(category, name));
     let share = this.#shares.get(read.tenant);
     if (share === undefined) this.#shares.set(read.tenant, share = { name: read.tenant, size: 0, parked: 0 });
@@ -622,6 +627,19 @@ export class Ledger {
     share.size--;
     if (place === "parked") share.parked--;
     if (share.size === 0) this.#shares.delete(share.name);
+  }
+
+  /** Returns by how many ms a message counts as older; 0 if the function throws or returns no valid number. */
+  #aheadOf(of: ((payload: never) => unknown) | undefined, message: LoggedMessage): number {
+    if (of === undefined) return 0;
+    try {
+      const ms = of(payloadOf(message) as never); // the function is that of the contract's handler
+      if (typeof ms === "number" && ms >= 0 && ms <= MAX_AHEAD) return ms;
+      throw new RangeError(`ahead is a number of 0 to ${MAX_AHEAD} ms; got ${show(ms)}`);
+    } catch (error) {
+      this.#options.onNoLimitKey?.(message.category, "ahead", error);
+      return 0;
+    }
   }
 
   #weightOf({ name, fair }: Category, tenant: string): number {
@@ -1772,6 +1790,8 @@ const MAX_PARKED_OF_KEY = 1_000;
 const MAX_BROUGHT_OF_TENANTS = 4_096;
 /** Size of the messages in memory from which on none of tenants is brought, in bytes. */
 const MAX_BYTES_TO_BRING = 33_554_432;
+/** Maximum time by which a message counts as older, in ms: 30 days. */
+const MAX_AHEAD = 2_592_000_000;
 /** Maximum of a tenant's weight. */
 const MAX_WEIGHT = 1_000;
 /** Maximum length of a key of a limit, or of a tenant, in characters. */

@@ -144,7 +144,7 @@ export const FAIR = 7_000_000;
 export const OVER = 8_000_000;
 /** From this seed on only the newest message of an account waits; else as those before. */
 export const LAST = 9_000_000;
-/** From this seed on messages of tenants count as older, with leaders of versions in which they do not; else as FAIR. */
+/** From this seed on messages of tenants count as older, with leaders of versions in which they do not. */
 export const AHEAD = 10_000_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;

@@ -122,9 +122,9 @@ export interface FairOptions<P = unknown> {
    */
   fair?: Fair<P> | undefined;
   /**
-   * Returns by how many ms a message counts as older than it is, 0 to 30 days: of all messages that wait, with `fair` of
-   * those of a tenant, the next one is the one that is oldest so. None waits for younger ones longer than the greatest
-   * such time. The order of a key is kept if all of its messages have one value. Called in the leader of the
+   * Returns by how many ms a message counts as older than it is, 0 to 30 days: of all messages that wait, with `fair`
+   * of those of a tenant, the next one is the one that is oldest so. None waits for younger ones longer than the
+   * greatest such time. The order of a key is kept if all of its messages have one value. Called in the leader of the
    * subscription, with the payload as it is stored; a payload for which the function throws counts as it is. Default:
    * the order of the log.
    */

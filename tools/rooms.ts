@@ -235,6 +235,7 @@ export const ROOMS: readonly Room[] = [
       "src/state/locks",
       "src/flow",
       "src/operate",
+      "src/sql",
       "src/log/administration",
       "src/log/publishing",
       "src/log/format",

@@ -599,7 +599,7 @@ describe("cli", await requireNatsServer(), () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
         ["frob"],
-        /there is no command "frob"; there are nodes, top, doctor, check, contracts, call, watch, subscriptions, dead, rewind, schedules, entity, runs, run, locks, ping, backup, file, move, pull, setup, users, bench/,
+        /there is no command "frob"; there are nodes, top, doctor, check, contracts, call, watch, subscriptions, limits, dead, outbox, rewind, schedules, entity, runs, run, locks, ping, backup, file, move, pull, setup, users, bench/,
       ],
       [["help", "frob"], /there is no command "frob"/],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],

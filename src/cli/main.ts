@@ -7,9 +7,9 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `limits`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
- * `bench`, `dashboard` and `docs`; `--help` explains each.
+ * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `limits`,
+ * `dead`, `outbox`, `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`,
+ * `pull`, `setup`, `users`, `bench`, `dashboard` and `docs`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -45,6 +45,7 @@ import { limits } from "./commands/limits.ts";
 import { locks } from "./commands/locks.ts";
 import { nodes } from "./commands/nodes.ts";
 import { dead } from "./commands/dead.ts";
+import { outbox } from "./commands/outbox.ts";
 import { ping } from "./commands/ping.ts";
 import { run as workflowRun, runs } from "./commands/runs.ts";
 import { rewind } from "./commands/rewind.ts";
@@ -70,6 +71,7 @@ const COMMANDS: readonly CliCommand[] = [
   subscriptions,
   limits,
   dead,
+  outbox,
   rewind,
   schedules,
   entity,
@@ -274,10 +276,13 @@ if (import.meta.main) {
   // the listeners stay, because a reader that closes the pipe may be noticed after the last write
   const { terminal, flushed } = ownTerminal();
   process.exitCode = await run(process.argv.slice(2), worded(terminal));
+  // a store's file has opened its database
+  const mayBeOpen = process.argv[2] === outbox.name;
   // begins when everything is printed; the timer does not hold the process open: it fires only if something else does
   void flushed().then(() => {
     let turns = 0;
     setInterval(() => {
+      if (mayBeOpen) process.exit();
       if (++turns < MAX_TURNS) return;
       process.stderr.write(
         "catga: a loaded file holds the process open, as by an app, a server or a timer that it starts; the process " +

@@ -7,6 +7,9 @@
 import { type Clock, doubled, elapsed, type Stamp, stamp } from "../ports/clock.ts";
 import { isCall, laneOf, type OutboxRow } from "./relay_plan.ts";
 
+/** Members of a row by which it is held together with others. */
+export type HeldWith = Pick<OutboxRow, "kind" | "contract" | "key">;
+
 /** Why rows are held, and since when. */
 interface HoldCause {
   readonly why: string;
@@ -33,9 +36,9 @@ interface RunRounds extends HoldCause {
   failed: number;
   /** Number of rounds that have come to the end of the outbox. */
   ended: number;
-  /** HoldPause before runs are tried again. */
+  /** Pause before runs are tried again. */
   next: HoldPause;
-  /** HoldPause before the next round; meanwhile only new runs are tried. `undefined`: the round is not over. */
+  /** Pause before the next round; meanwhile only new runs are tried. `undefined`: the round is not over. */
   rest: HoldPause | undefined;
   /** The runs that are tried now. */
   tried: { readonly isFull: boolean; hasPassed: boolean } | undefined;
@@ -76,6 +79,11 @@ export class HeldRows {
   /** Returns true if a row has failed, or one that it is held with, and none of them has been stored since. */
   has(row: OutboxRow): boolean {
     return this.#holds.has(holdOf(row)) || this.#roundsOf(row) !== undefined;
+  }
+
+  /** Returns why a row, or one that it is held with, could not be stored; `undefined`: it is not held. */
+  whyOf(row: HeldWith): string | undefined {
+    return (this.#holds.get(holdOf(row)) ?? this.#roundsOf(row))?.why;
   }
 
   /** Returns true if a row is not sent now. */
@@ -186,7 +194,7 @@ export class HeldRows {
     return [...this.#holds.values(), ...this.#rounds.values()];
   }
 
-  #roundsOf(row: OutboxRow): RunRounds | undefined {
+  #roundsOf(row: HeldWith): RunRounds | undefined {
     return this.#rounds.size === 0 ? undefined : this.#rounds.get(wholeOf(row));
   }
 
@@ -196,7 +204,7 @@ export class HeldRows {
 }
 
 /** Returns what a row is held with: its contract; of a start and a signal, its run. */
-export function holdOf(row: Pick<OutboxRow, "kind" | "contract" | "key">): string {
+export function holdOf(row: HeldWith): string {
   return isCall(row.kind) ? laneOf(row)! : wholeOf(row);
 }
 
@@ -207,7 +215,7 @@ function wholeOf({ kind, contract }: Pick<OutboxRow, "kind" | "contract">): stri
 
 /** Beginning of the names of runs. */
 const RUN = "run\n";
-/** HoldPause before what could not be stored is tried again, in ms. */
+/** Pause before what could not be stored is tried again, in ms. */
 const FIRST_PAUSE = 100;
-/** HoldPause between runs of a round, unless some of them could be stored, in ms. */
+/** Pause between runs of a round, unless some of them could be stored, in ms. */
 const BETWEEN = 250;

@@ -6,6 +6,7 @@
  */
 export {
   type OutboxBacklog,
+  type OutboxLane,
   type RefusedRow,
   SqlStore,
   sqlStore,

@@ -25,7 +25,7 @@ import {
   type Parcel,
   waits,
 } from "./relay_plan.ts";
-import { HeldRows, holdOf } from "./held_rows.ts";
+import { HeldRows, type HeldWith, holdOf } from "./held_rows.ts";
 import type { RelayTable } from "./relay_table.ts";
 
 /** Options of a {@link Relay}. */
@@ -59,6 +59,8 @@ export class Relay {
   #isWoken = false;
   #wake: (() => void) | undefined;
   #leads = false;
+  /** The last term of this process. */
+  #run: TermRun | undefined;
   #refused = 0;
   #halted: string | undefined;
   #error: string | undefined;
@@ -82,6 +84,11 @@ export class Relay {
       halted: this.#leads ? this.#halted : undefined,
       error: this.#leads ? this.#error : undefined,
     };
+  }
+
+  /** Returns why the log did not take a row, or one that it is held with; `undefined`: it did, or was not asked. */
+  why(row: HeldWith): string | undefined {
+    return this.#leads ? this.#run?.held.whyOf(row) : undefined;
   }
 
   /** Has the relay look at the outbox at once, if this process leads. */
@@ -129,7 +136,7 @@ export class Relay {
     this.#halted = undefined;
     this.#known = { term: begun.term, batch: 0 };
     await log.raiseMark(name, this.#known);
-    const run = new TermRun(this.#options, begun.term, fromNote(begun.note, begun.rows), await log.end());
+    const run = this.#run = new TermRun(this.#options, begun.term, fromNote(begun.note, begun.rows), await log.end());
     this.#refused = await table.refused();
     let settledAt = stamp(this.#clock), keptAt = settledAt, forgottenAt = settledAt;
     let hasDeleted = false, hasMoreToForget = false, kept = 0;
@@ -230,7 +237,7 @@ class TermRun {
   #sequenceAt: Stamp;
   #names = 0;
   /** Rows that the log does not take now. */
-  readonly #held: HeldRows;
+  readonly held: HeldRows;
   /** Age of the oldest row that is under way, when it was first taken. */
   #openAge: { readonly age: number; readonly at: Stamp } | undefined;
 
@@ -238,7 +245,7 @@ class TermRun {
     this.#options = options;
     this.#clock = options.host.clock;
     this.#limits = options.limits ?? LIMITS;
-    this.#held = new HeldRows(this.#clock, this.#limits.runs);
+    this.held = new HeldRows(this.#clock, this.#limits.runs);
     this.#term = term;
     this.#open = open;
     this.#sequence = sequence;
@@ -253,7 +260,7 @@ class TermRun {
     await this.#lookUp();
     // what an earlier attempt has stored since is recognized by its id, if it is sent again soon
     const lookedUp = stamp(this.#clock);
-    const held = this.#held;
+    const held = this.held;
     const under = this.#open.flatMap(({ rows }) => rows);
     const without = [...under.map(({ n }) => n), ...this.#stored];
     const room = Math.max(0, this.#limits.batch - under.filter((row) => !held.has(row)).length);
@@ -292,11 +299,11 @@ class TermRun {
 
   /** Takes rows of runs whose like has failed often: they have room of their own. */
   async #tried(without: readonly string[]): Promise<readonly OutboxRow[]> {
-    const due = this.#held.due();
+    const due = this.held.due();
     if (due === undefined) return [];
     const { tried: most } = this.#limits;
     const rows = await this.#options.table.runs({ ...due, most, without });
-    this.#held.tries(due.workflow, rows, rows.length === most);
+    this.held.tries(due.workflow, rows, rows.length === most);
     return rows;
   }
 
@@ -306,7 +313,7 @@ class TermRun {
   }
 
   #isWaiting({ rows: [row] }: Parcel): boolean {
-    return this.#held.isWaiting(row);
+    return this.held.isWaiting(row);
   }
 
   /** Finds out which of the parcels that may be stored are: their first rows are in the log. */
@@ -381,18 +388,18 @@ class TermRun {
       const [row] = parcel.rows;
       if (fate?.type === "stored") {
         this.#stored.push(...parcel.rows.map(({ n }) => n));
-        this.#held.pass(row);
+        this.held.pass(row);
       } else if (fate?.type === "refused") {
         // of several rows, one may be the reason: each goes alone
         if (parcel.rows.length > 1) left.push(...this.#split(parcel));
         else {
           refused.push({ n: row.n, why: fate.why });
-          this.#held.pass(row);
+          this.held.pass(row);
         }
       } else if (fate === undefined) left.push(parcel);
       else {
         // if the log takes nothing, it is about to come back; if it takes others, somebody has to mend something
-        this.#held.fail(row, fate.why, oldest, hasStored ? LONGEST_HOLD : LONGEST_PAUSE);
+        this.held.fail(row, fate.why, oldest, hasStored ? LONGEST_HOLD : LONGEST_PAUSE);
         left.push({ ...parcel, doubtful: parcel.doubtful || fate.isUnknown });
       }
     }
@@ -411,7 +418,7 @@ class TermRun {
    */
   #withoutHeld(parcels: readonly Parcel[]): readonly Parcel[] {
     const doubtful = new Set(parcels.filter(({ doubtful }) => doubtful).map(({ rows: [row] }) => holdOf(row)));
-    return parcels.filter(({ rows: [row] }) => doubtful.has(holdOf(row)) || !this.#held.has(row));
+    return parcels.filter(({ rows: [row] }) => doubtful.has(holdOf(row)) || !this.held.has(row));
   }
 
   #split({ rows, after }: Parcel): Parcel[] {

@@ -273,6 +273,8 @@ describe("the relay of an outbox", () => {
       rows.push(row(many + 4));
       await waitFor(() => log.length === 3, 1_000);
       assertEquals(relay.health.error, "UNAVAILABLE: away");
+      const why = (key: number) => relay.why({ kind: "tell", contract: "Flow", key: `${key}` });
+      assertEquals([why(1), relay.why(rowOf(1))], ["UNAVAILABLE: away", undefined]);
       // one of those that wait
       mended = 0;
       await waitFor(() => log.length === many + 4, 20_000 + many);

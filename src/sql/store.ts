@@ -77,6 +77,22 @@ export interface OutboxBacklog {
   readonly refused: number;
 }
 
+/** Rows of an outbox that are stored in their order: messages of one contract and key, or what concerns a run. */
+export interface OutboxLane {
+  /** Events, queued commands, or the start and the signals of a run. */
+  readonly kind: "event" | "command" | "run";
+  /** Name of the contract or workflow. */
+  readonly contract: string;
+  /** Key of the messages, or id of the run; `undefined`: messages without a key, which have no order. */
+  readonly key: string | undefined;
+  /** Number of rows that are not published yet. */
+  readonly rows: number;
+  /** Age of the oldest of them, in ms. */
+  readonly oldest: number;
+  /** Why the last attempt to store its first row failed; known in the process that relays. `undefined`: none failed. */
+  readonly why: string | undefined;
+}
+
 /** A row of an outbox that the log can never take, and that was set aside: an operator mends or deletes it. */
 export interface RefusedRow {
   /** Number of the row in the table. */
@@ -280,6 +296,40 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       [],
     );
     return { rows: Number(row.rows), oldest: Math.max(0, Number(row.oldest ?? 0)), refused: Number(row.refused) };
+  }
+
+  /** The name of the store. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Asks the database what waits in the outbox, the oldest first. `max`: number of lanes at most. Default: 1,000. */
+  async lanes({ max = 1_000 }: { max?: number | undefined } = {}): Promise<OutboxLane[]> {
+    checkInteger("store.lanes: max", max, 1, 100_000);
+    const { outbox } = this.#names;
+    const [rows, age, limit] = this.#db.dialect === "postgres"
+      ? ["count(*)::text", "(extract(epoch FROM clock_timestamp() - min(at)) * 1000)::text", "$1::text::int"]
+      : ["count(*)", "unixepoch('subsec') * 1000 - min(at)", "CAST(?1 AS INTEGER)"];
+    const lane = "CASE WHEN kind IN ('start', 'tell') THEN 'run' ELSE kind END";
+    const found = await this.#db.run(
+      undefined,
+      `SELECT ${lane} AS lane, contract, key, ${rows} AS count, ${age} AS age FROM ${outbox} WHERE refused IS NULL ` +
+        `GROUP BY ${lane}, contract, key ORDER BY min(n) LIMIT ${limit}`,
+      [String(max)],
+    );
+    return found.map(({ lane, contract, key, count, age }) => {
+      // the columns have these types
+      const row = { kind: lane, contract, key } as Pick<OutboxLane, "kind" | "contract"> & {
+        readonly key: string | null;
+      };
+      const whys = [...this.#attached].map(({ relay }) =>
+        relay.why({ ...row, kind: row.kind === "run" ? "start" : row.kind })
+      );
+      return {
+        ...{ ...row, key: row.key ?? undefined, rows: Number(count), oldest: Math.max(0, Number(age)) },
+        why: whys.find((why) => why !== undefined),
+      };
+    });
   }
 
   /** The rows that were set aside, the oldest first, each with what an operator can do about it. */

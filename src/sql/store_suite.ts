@@ -375,6 +375,40 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       assertEquals(await taken(9, 9), []);
     });
 
+    it("lists what waits by key and run, the oldest first, with the cause where it relays", async () => {
+      const { store, names, run, start } = await newStore();
+      for (const [room, n] of [["7", 1], ["8", 2], ["7", 3]] as const) {
+        await store.transaction((_, out) => void out.publish(Booked, { room, n }));
+      }
+      await store.transaction((_, out) => {
+        out.start(Stay, { room: "7" }, { id: "r-1" });
+        out.tell(Paid, "r-1", { by: "x" });
+      });
+      await store.transaction((_, out) => void out.enqueue(Charge, { cents: 1 }, { id: "c" }));
+      const shown = (await store.lanes()).map(({ kind, contract, key, rows, why }) => [kind, contract, key, rows, why]);
+      assertEquals(shown, [
+        ["event", "Booked", "7", 2, undefined],
+        ["event", "Booked", "8", 1, undefined],
+        ["run", "Stay", "r-1", 2, undefined],
+        ["command", "Charge", undefined, 1, undefined],
+      ]);
+      const [{ oldest }] = await store.lanes();
+      assert(oldest >= 0 && oldest < 120_000, `${oldest}`);
+      assertEquals((await store.lanes({ max: 1 })).map(({ key }) => key), ["7"]);
+      await assertRejects(() => store.lanes({ max: 0 }), RangeError, "store.lanes: max");
+      // what was set aside waits for nothing
+      await run(`UPDATE ${names("outbox")} SET refused = 'ID_REUSED' WHERE id = ?1`, ["c"]);
+      assertEquals((await store.lanes()).length, 3);
+      await using _ = await start();
+      // nothing here handles the workflow
+      await eventually("the cause", async () => {
+        const lanes = await store.lanes();
+        return lanes.length === 1 && lanes[0].why !== undefined;
+      });
+      const [left] = await store.lanes();
+      assertEquals([left.kind, left.key, left.why!.split(":")[0]], ["run", "r-1", "NO_HANDLER"]);
+    });
+
     it("passes correlation, causation and carried headers on to what a handler collects", async () => {
       const { store, start } = await newStore();
       const seen: Record<string, unknown>[] = [];

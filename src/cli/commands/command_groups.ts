@@ -36,6 +36,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       subscriptions: "catga subscriptions",
       limits: "catga limits pause bank --key acme --for 10m",
       dead: "catga dead replay --code TIMEOUT --yes",
+      outbox: "catga outbox store.ts retry --contract Booked --yes",
       rewind: "catga rewind mails 24h",
       schedules: "catga schedules cancel Remind r-7",
       runs: "catga runs Order --status stuck",

@@ -668,7 +668,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "entity-unreadable":
     "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",
   "outbox-halted": "Read catga docs sql, compare database and log, then call store.resume().",
-  "outbox-refused": "Read the column refused of these rows; delete them, or mend them and empty that column.",
+  "outbox-refused": "See them with catga outbox; discard them, or mend them in the table and retry them.",
   "outbox-late": "Read the cause: the database, or the log, does not answer its relay.",
   "schema-mismatch": "Deploy one version of the contract everywhere, or take the deploy back.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",

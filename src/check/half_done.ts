@@ -196,7 +196,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       answered: nothing,
       ended: done,
       stuck: done,
-      performed: nothing,
+      tried: nothing,
       shown: nothing,
       read: nothing,
       ...{ shapeOf: () => "", shapeNameOf: () => "" },

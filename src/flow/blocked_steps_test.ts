@@ -7,9 +7,55 @@ import { delay } from "../ports/clock.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Compute = workflow<{ readonly fails: boolean }, string, "NO">("Compute");
+const Throws = workflow<{ readonly undo: boolean; readonly why: Why }, string, "NO">("Throws");
 const Other = workflow<string, string>("Other");
 /** Time in which a run ends after its step has blocked two processes, in ms. */
 const LIMIT = 60_000;
+
+/** How the blocked step fails: it throws, returns a failure for good, or one after which it is tried again. */
+type Why = "throws" | "declines" | "is busy";
+
+/**
+ * Starts nodes on which a step of `Throws`, or its `undo`, blocks its process for `ms`, whenever it is performed, and
+ * fails. `begun`: where, and as which attempt, it began each time.
+ */
+async function failing(ids: readonly string[], ms: number, timeout: number) {
+  const begun: string[] = [];
+  const cluster = await testCluster(ids, {
+    time: "manual",
+    logger: QUIET,
+    node: (id) => {
+      const blocks = async (attempt: number, why: Why) => {
+        begun.push(`${id} ${attempt}`);
+        cluster.network.pause(id);
+        cluster.clock.after(ms, () => cluster.network.resume(id));
+        await delay(cluster.network.clockOf(id), 0);
+        if (why === "throws") throw new Error("the picture is broken");
+        return fail("NO", "no picture", { retryable: why === "is busy" });
+      };
+      return {
+        handlers: [
+          Throws.handle(async (flow, { undo, why }) => {
+            const retry = { attempts: 3, delay: [10, 10] as const };
+            if (!undo) return await flow.step("compute", ({ attempt }) => blocks(attempt, why), { timeout, retry });
+            await flow.step("done", () => 1, { timeout, retry, undo: async () => void await blocks(0, why) });
+            return fail("NO", "no");
+          }),
+          Other.handle(async (flow, value) => {
+            // it waits for longer than a block takes, and is no attempt less for that
+            await flow.step("beside", async ({ attempt, signal }) => {
+              if (attempt > 1) throw new Error("another attempt");
+              await delay(cluster.network.clockOf(id), 900, signal);
+              return value;
+            }, { timeout: 1_000, retry: { attempts: 1 } });
+            return value;
+          }),
+        ],
+      };
+    },
+  });
+  return { cluster, begun };
+}
 
 /** Starts nodes on which the step of `Compute` blocks its process for `ms`, whenever it is performed. */
 async function started(ids: readonly string[], ms: number, timeout: number) {
@@ -74,4 +120,84 @@ describe("a step that blocks its process", () => {
       });
     }
   }
+});
+
+describe("a step that blocks its process and fails", () => {
+  for (const ms of [10_000, 20_000, 40_000, 60_000]) {
+    for (const nodes of [1, 2, 3]) {
+      for (const undo of ms === 60_000 && nodes === 2 ? [false, true] : [false]) {
+        const what = undo ? "an undo" : "a step";
+        it(`${what} that throws behind ${ms} ms, of ${nodes} nodes: its run is stuck after three attempts`, async () => {
+          const ids = ["a", "b", "c"].slice(0, nodes);
+          const { cluster, begun } = await failing(ids, ms, 2_000);
+          const app = cluster.app("a");
+          unwrap(await cluster.until(app.start(Throws, { undo, why: "throws" }, { id: "1" })));
+          await cluster.advance(3 * nodes * (ms + LIMIT));
+          const [info] = await cluster.until(Array.fromAsync(app.runs({ workflow: "Throws", id: "1" })));
+          const name = undo ? "@undo done" : "compute";
+          const [{ attempts, error }] = info.pending.filter((one) => one.name === name);
+          assertEquals([info.status, error?.message], ["stuck", "the picture is broken"], begun.join(", "));
+          // a node that has begun the step may be taken over: others then know of the attempt when it has ended
+          assertLess(begun.length, 3 + nodes, begun.join(", "));
+          assertEquals([attempts, attempts >= 3], [begun.length, true]);
+          const given = begun.map((each) => Number(each.slice(-1)));
+          assertEquals(given, given.toSorted(), "attempts never go back");
+          await cluster.until(cluster[Symbol.asyncDispose]());
+        });
+      }
+    }
+  }
+
+  for (const why of ["declines", "is busy"] as const) {
+    it(`a step that ${why} behind 60 s, of 2 nodes: its run ends with that`, async () => {
+      const { cluster, begun } = await failing(["a", "b"], 60_000, 2_000);
+      const app = cluster.app("a");
+      unwrap(await cluster.until(app.start(Throws, { undo: false, why }, { id: "1" })));
+      await cluster.advance(12 * LIMIT);
+      const { error } = await cluster.until(app.result(Throws, "1"));
+      assertEquals([error?.code, error?.message], ["NO", "no picture"]);
+      assertLess(begun.length, why === "declines" ? 3 : 6, begun.join(", "));
+      await cluster.until(cluster[Symbol.asyncDispose]());
+    });
+  }
+
+  it("counts no attempt of the steps beside it", async () => {
+    const { cluster } = await failing(["a"], 10_000, 2_000);
+    const app = cluster.app("a");
+    unwrap(await cluster.until(app.start(Other, "x", { id: "1" })));
+    await cluster.advance(200);
+    unwrap(await cluster.until(app.start(Throws, { undo: false, why: "throws" }, { id: "1" })));
+    await cluster.advance(LIMIT);
+    assertEquals(unwrap(await cluster.until(app.result(Other, "1"))), "x");
+    await cluster.until(cluster[Symbol.asyncDispose]());
+  });
+
+  it("goes on behind the attempts that others have made while it stood still", async () => {
+    const begun: string[] = [];
+    const cluster = await testCluster(["a", "b"], {
+      time: "manual",
+      logger: QUIET,
+      node: (id) => ({
+        handlers: Other.handle(async (flow) =>
+          await flow.step("often", ({ attempt }) => {
+            begun.push(`${id} ${attempt}`);
+            throw new Error("not yet");
+          }, { retry: { attempts: 30, delay: [5_000, 5_000] } })
+        ),
+      }),
+    });
+    const app = cluster.app("a");
+    unwrap(await cluster.until(app.start(Other, "x", { id: "1" })));
+    await cluster.advance(7_000);
+    const first = begun[0].slice(0, 1);
+    cluster.network.pause(first);
+    await cluster.advance(60_000);
+    const meanwhile = begun.length;
+    cluster.network.resume(first);
+    await cluster.advance(LIMIT);
+    assertLess(4, begun.length - meanwhile, begun.join(", "));
+    const given = begun.map((each) => Number(each.slice(2)));
+    assertEquals(given, given.toSorted((a, b) => a - b), begun.join(", "));
+    await cluster.until(cluster[Symbol.asyncDispose]());
+  });
 });

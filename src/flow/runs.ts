@@ -30,10 +30,10 @@ import type {
 } from "../contract/declaration/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { GivenAnswer, RefusedRunFate, SupersededStep } from "./execution/drive_host.ts";
+import type { GivenAnswer, RefusedRunFate } from "./execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
 import type { Journal } from "./stored/journal.ts";
-import type { Parent, RecordedError } from "./stored/journal_entry.ts";
+import type { Parent, RecordedError, Tried } from "./stored/journal_entry.ts";
 import { completeCallback } from "./calls/callbacks.ts";
 import { Questions } from "./calls/questions.ts";
 import { ResultCalls } from "./calls/result_calls.ts";
@@ -299,13 +299,9 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     this.#stuck.add(ref, step, error, thrown);
   }
 
-  performed(ref: RunRef, steps: readonly SupersededStep[]): void {
-    const reason = `node ${this.#node.app.node} had performed it when another one had taken the run over`;
-    for (const { step, life, value, undo } of steps) {
-      const flags = { done: life, ...(undo ? { undo } : {}) };
-      // a failure is ignored: the step then runs again where the run is executed, as after a crash
-      void this.#notices.append(ref, (by) => ({ t: "skipped", step, value, reason, ...flags, by }));
-    }
+  tried(ref: RunRef, attempts: readonly Tried[]): void {
+    // a failure is ignored: the step then runs again where the run is executed, as after a crash
+    for (const tried of attempts) void this.#notices.append(ref, (by) => ({ ...tried, by }));
   }
 
   read(ref: RunRef, journal: Journal | undefined): void {

@@ -60,7 +60,10 @@ interface Change {
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
- *   does not learn that its run has ended; `flow-early`: it is aborted before that is stored. `flow-left`: a run that
+ *   does not learn that its run has ended; `flow-performed`: nobody is told what a node did that was taken over;
+ *   `flow-tried`: nor in what it failed; `flow-told-twice`: or it is told twice; `flow-limited`: what was told ends no
+ *   step; `flow-excused`: a standstill is an attempt of each step; `flow-thawed`: an attempt begins on an old journal;
+ *   `flow-early`: it is aborted before that is stored. `flow-left`: a run that
  *   has ended leaves its schedules; `flow-unrecorded`: those that a process did not record which has died;
  *   `flow-paused`: those of pauses; `flow-ended`: those of two processes that have died.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
@@ -473,8 +476,33 @@ const PLANTS = {
   }],
   "flow-performed": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "if (isLasting && performed.length > 0) this.#host.performed(this.#ref, performed);",
-    to: "void [isLasting, performed];",
+    from: "if (isLasting && tried.length > 0) this.#host.tried(this.#ref, tried);",
+    to: "void [isLasting, tried];",
+  }],
+  "flow-tried": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "  return next && { ...told, outcome: { ok: false, error: entry.error }, next };",
+    to: "  return undefined;",
+  }],
+  "flow-told-twice": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "    if (this.#drive.over) return; // an append and a read may both find it: an attempt counts once\n",
+    to: "",
+  }],
+  "flow-limited": [{
+    file: "src/flow/execution/failed_attempts.ts",
+    from: '(tried !== "limited" || attempts < most)',
+    to: 'tried !== "limited" || attempts < Infinity',
+  }],
+  "flow-excused": [{
+    file: "src/flow/execution/attempted_step.ts",
+    from: "attempt.extended === 0 && stoodStill(now, due)",
+    to: "false",
+  }],
+  "flow-thawed": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "if (now - this.#confirmed <= CONFIRMED_FOR) return true;",
+    to: "if (now > 0) return true;",
   }],
   "flow-loser": [{
     file: "src/flow/execution/run_ending.ts",

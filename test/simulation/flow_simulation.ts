@@ -22,12 +22,12 @@ import { workflow } from "../../src/contract/declaration/workflow.ts";
 import { afterRefusedMessage, untriedNodes } from "../../src/contract/schemas/shape_rules.ts";
 import type { RefusedRun, WorkflowBody } from "../../src/contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, DueTime, RefusedRunFate, SupersededStep } from "../../src/flow/execution/drive_host.ts";
+import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost, UNDRIVEN_PAUSE } from "../../src/flow/driving/driven_runs.ts";
 import { LEASE } from "../../src/flow/driving/run_call.ts";
 import type { RunLease } from "../../src/flow/driving/run_leases.ts";
 import { Journal, statusOf } from "../../src/flow/stored/journal.ts";
-import type { CalledEntry, JournalEntry, RunLogMessage } from "../../src/flow/stored/journal_entry.ts";
+import type { CalledEntry, JournalEntry, RunLogMessage, Tried } from "../../src/flow/stored/journal_entry.ts";
 import type { StoredNotice } from "../../src/flow/stored/notice_queue.ts";
 import { RunLog, type RunStream } from "../../src/flow/stored/run_log.ts";
 import { endOf, isCalled, storedOf } from "../../src/flow/stored/run_message.ts";
@@ -70,6 +70,7 @@ const SUMS = [
   "shown",
   "blocks",
   "performed",
+  "tried",
   "progress",
 ] as const;
 type Sum = (typeof SUMS)[number];
@@ -825,10 +826,10 @@ class Process implements DrivenRunsHost {
 
   read(): void {}
 
-  performed({ run }: RunRef, steps: readonly SupersededStep[]): void {
-    this.simulation.sums.performed += steps.length;
-    for (const { step, life, value, undo } of steps) {
-      this.simulation.runs.get(run)!.wasPerformed(this, { step, value, reason: "", done: life, undo });
+  tried({ run }: RunRef, attempts: readonly Tried[]): void {
+    for (const tried of attempts) {
+      this.simulation.sums[tried.next === undefined ? "performed" : "tried"]++;
+      this.simulation.runs.get(run)!.wasTried(this, tried);
     }
   }
 
@@ -973,6 +974,8 @@ class SimulatedRun {
   /** What was done outside: by the id of the step. */
   readonly #effects = new Map<string, { readonly at: number; undone: number }>();
   readonly #attempts = new Map<string, number>();
+  /** The number of the attempt of a step that has begun last. */
+  readonly #given = new Map<string, number>();
   /** When and where the last attempt of a step has failed. */
   readonly #threw = new Map<string, { readonly at: number; readonly by: string }>();
   /** How far the last attempt of a step was that has failed, and where. */
@@ -1297,10 +1300,10 @@ class SimulatedRun {
     }
   }
 
-  /** A node that was taken over has performed a step, and tells the run so. */
-  wasPerformed(process: Process, entry: Omit<Extract<CalledEntry, { readonly t: "skipped" }>, "t" | "by">): void {
+  /** A node that was taken over has tried a step, and tells the run so. */
+  wasTried(process: Process, tried: Tried): void {
     const ref = { workflow: "Flow", run: this.id };
-    process.log.appendNotice(ref, (by) => ({ t: "skipped", ...entry, by }), () => false)
+    process.log.appendNotice(ref, (by) => ({ ...tried, by }), () => false)
       .then((told) => void (told?.isFirst && this.#news(process, told)), () => {});
   }
 
@@ -1608,6 +1611,10 @@ class SimulatedRun {
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
     const { mode, losing, electing } = simulation;
+    if (step.attempt < (this.#given.get(name) ?? 0) && simulation.blocking) {
+      simulation.violation(`${this.id} ${name} begins attempt ${step.attempt} behind ${this.#given.get(name)}`);
+    }
+    this.#given.set(name, step.attempt);
     const isQuiet = mode.deaths === 0 && !losing && !electing && !simulation.blocking;
     if (isQuiet && other === process && !this.#skipped.has(name)) {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
@@ -1639,7 +1646,8 @@ class SimulatedRun {
     };
     if (isQuiet && attempt > fails + 1) simulation.violation(`${this.id} ${name} is performed again`);
     if (attempt <= fails) {
-      this.#performing.delete(name);
+      if (blocks > 0) await process.block(blocks);
+      if (this.#performing.get(name) === process) this.#performing.delete(name);
       this.#isOver(name, signal);
       threw();
       throw new Error(`attempt ${attempt} fails`);

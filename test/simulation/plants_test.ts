@@ -245,6 +245,11 @@ const TESTED: readonly (readonly [plant: SourcePlant, file: string, test: string
   ["flow-failure", "driving/driven_runs", "fall without the failure of a step"],
   ["flow-unnoted", "driving/driven_runs", "fall without the last failure of a step"],
   ["flow-undriven", "driving/driven_runs", "news of a run that waits are answered"],
+  ["flow-tried", "blocked_steps", "a step that throws behind 60000 ms, of 2 nodes"],
+  ["flow-told-twice", "blocked_steps", "a step that throws behind 60000 ms, of 2 nodes"],
+  ["flow-limited", "blocked_steps", "a step that throws behind 60000 ms, of 2 nodes"],
+  ["flow-excused", "blocked_steps", "counts no attempt of the steps beside it"],
+  ["flow-thawed", "blocked_steps", "goes on behind the attempts that others have made"],
   ["flow-threw", "unreached_steps", "is undone when the run is cancelled, though another branch goes on"],
 ];
 

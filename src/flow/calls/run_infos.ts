@@ -16,7 +16,7 @@ import { whyNoPaths } from "../../contract/declaration/redaction.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { positionOf } from "../../log/format/group_text.ts";
-import { isOwn, type Journal, statusOf } from "../stored/journal.ts";
+import { isOwn, isUndo, type Journal, statusOf } from "../stored/journal.ts";
 import { eachOf, type JournalEntry } from "../stored/journal_entry.ts";
 import type { EntryFor } from "../stored/notice_queue.ts";
 import type { RunLog } from "../stored/run_log.ts";
@@ -165,8 +165,7 @@ async function runInfo(
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const [i, entry] of entries.entries()) {
       for (const one of eachOf(entry)) {
-        const type = one.t === "skipped" && one.done !== undefined ? "done" : one.t;
-        timeline.push({ at: new Date(time), by, type, ...shown(one) });
+        timeline.push({ at: new Date(time), by, type: typeOf(one), ...shown(one) });
       }
       if (isCalled(entry) || entry.t === "again") calls.push(messageId({ position: positionOf(sequence, i), time }));
       else if (entry.t === "held") heldAt = time;
@@ -330,6 +329,12 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
+/** Returns the type that an entry has in a run's timeline: an attempt of a step is shown alike, whoever stored its end. */
+function typeOf(entry: JournalEntry): JournalEntry["t"] {
+  if (entry.t !== "tried") return entry.t;
+  return entry.next !== undefined ? "failed" : isUndo(entry.step) ? "undone" : "done";
+}
+
 /** Returns the name and the value that an entry has in a run's timeline. */
 function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
   const name = "step" in entry
@@ -353,6 +358,7 @@ function valueIn(entry: JournalEntry): unknown {
     case "answered":
     case "completed":
     case "ended":
+    case "tried":
       return entry.outcome.ok ? entry.outcome.value : entry.outcome.error;
     case "failed":
     case "failing":
@@ -374,7 +380,7 @@ function valueIn(entry: JournalEntry): unknown {
     case "cancelled":
       return entry.reason;
     case "skipped":
-      return entry.done !== undefined ? entry.value : { value: entry.value, reason: entry.reason };
+      return { value: entry.value, reason: entry.reason };
   }
 }
 

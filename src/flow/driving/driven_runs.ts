@@ -147,10 +147,11 @@ export class DrivenRuns {
     const key = keyOf(ref);
     if (this.#leaving || this.#held.has(key)) return;
     this.#hold(ref, async (held) => {
+      const readAt = this.#host.clock.monotonic();
       const first = await stored;
       if (first === undefined) return "suspended";
       journal.apply(first);
-      const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true });
+      const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true, readAt });
       // nothing else calls for the execution of a run that was just started, so this node asks for it
       if (end === "refused") this.#host.soon(() => void this.news(body, { ref, sequence: first.sequence }));
       return end;
@@ -393,6 +394,7 @@ export class DrivenRuns {
     const host = this.#host;
     const { ref } = call;
     return this.#hold(ref, async (held) => {
+      const readAt = host.clock.monotonic();
       const journal = await host.log.load(ref);
       host.read(ref, journal);
       if (journal === undefined) {
@@ -407,6 +409,7 @@ export class DrivenRuns {
       const { refusedBy } = trials;
       return await this.#drive(held, body, ref, journal, {
         ...{ due: due === undefined ? [] : [due], fresh: false, refusedBy: new Set(refusedBy) },
+        readAt,
       });
     });
   }
@@ -429,7 +432,7 @@ export class DrivenRuns {
     body: WorkflowBody,
     ref: RunRef,
     journal: Journal,
-    how: { readonly due: readonly DueTime[]; readonly fresh: boolean; readonly refusedBy?: ReadonlySet<string> },
+    how: Pick<DriveOptions, "fresh" | "refusedBy" | "readAt"> & { readonly due: readonly DueTime[] },
   ): Promise<DriveEnd> {
     const host = this.#host;
     const gaveUp = (this.#gaveUp.get(keyOf(ref)) ?? -1) >= journal.heldAt;
@@ -450,7 +453,7 @@ export class DrivenRuns {
       }
       if (end !== "restart" || drive.error !== undefined) break;
       const { due, handedOver, begun, times: { unrecorded } } = drive;
-      options = { ...options, due, fresh: false, handedOver, begun, unrecorded };
+      options = { ...options, due, fresh: false, handedOver, begun, unrecorded, readAt: undefined };
     }
     held.sequence = journal.sequence;
     host.read(ref, journal);

@@ -142,7 +142,7 @@ function node(
       cancelChild,
     },
     ...{
-      performed() {},
+      tried() {},
       read() {},
       shapeOf: () => "",
       shapeNameOf: () => "",

@@ -13,6 +13,7 @@
 import { ContextSnapshot } from "../../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Timer } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
@@ -122,6 +123,10 @@ export class AttemptedStep extends StepCall {
       // the step may have got an outcome, or may have been given up, while `ready` appended entries
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
+      if (this.#failures.refuses(name, this.#retry)) {
+        await state.recorder.stored();
+        continue;
+      }
       const outcome = await state.activity.during(() => this.#attemptOnce());
       if (outcome !== "failed") return outcome;
     }
@@ -202,7 +207,9 @@ export class AttemptedStep extends StepCall {
 
   /**
    * Aborts an attempt when `timeout` ms have passed since `began`, the time at which it began. The timer is set in a
-   * later turn of the event loop, because an attempt that has ended before that turn needs none.
+   * later turn of the event loop, because an attempt that has ended before that turn needs none. An attempt whose time
+   * passed while this process stood still gets so much time again, once, at most `timeout` ms: it may have blocked the
+   * process and go on behind that, or what it waits for may lie unread in the sockets.
    */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;
@@ -210,10 +217,21 @@ export class AttemptedStep extends StepCall {
     let timer: Timer | undefined;
     state.host.soon(() => {
       if (this.#attempt !== attempt || state.over) return;
-      timer = state.activity.timer(Math.max(0, began + timeout - state.now), () => {
+      limit();
+    });
+    const limit = () => {
+      const { clock } = state.host;
+      const left = Math.max(0, began + timeout + attempt.extended - state.now);
+      const due = clock.monotonic() + left;
+      timer = state.activity.timer(left, () => {
+        const now = clock.monotonic();
+        if (attempt.extended === 0 && stoodStill(now, due)) {
+          attempt.extended = now - due + Math.min(timeout, now - due);
+          return limit();
+        }
         attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
       });
-    });
+    };
     return { cancel: () => timer?.cancel() };
   }
 

@@ -10,7 +10,7 @@ import type { RunTracer } from "../../contract/declaration/behavior.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Journal } from "../stored/journal.ts";
-import type { Parent, RecordedError, RecordedOutcome } from "../stored/journal_entry.ts";
+import type { Parent, RecordedError, RecordedOutcome, Tried } from "../stored/journal_entry.ts";
 import type { RunLog } from "../stored/run_log.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
@@ -101,10 +101,11 @@ export interface DriveHost {
    */
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /**
-   * Called with the values of steps that this node has performed, and could not store because another node has taken
-   * the run over while this process stood still: that node is told, so that it performs none of them again.
+   * Called with what came of steps that this node has performed, and could not store because another node has taken the
+   * run over while this process stood still: that node is told, so that it counts their attempts, and performs none of
+   * them again that has its outcome.
    */
-  performed(ref: RunRef, steps: readonly SupersededStep[]): void;
+  tried(ref: RunRef, attempts: readonly Tried[]): void;
   /**
    * Called with the state of a run after its entries were read, and after this node has executed the run; `journal` is
    * `undefined` if there is no such run.
@@ -128,15 +129,6 @@ export interface DriveHost {
  * waits until a node with another version joins; `stuck`: an operator has to decide.
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
-
-/** A step that a node has performed, and whose run another one had taken over. `undo`: as of the entry `done`. */
-export interface SupersededStep {
-  readonly step: string;
-  /** Number of the run's life in which it was performed: {@link Journal.life}. */
-  readonly life: number;
-  readonly value: unknown;
-  readonly undo: boolean;
-}
 
 /** A schedule of a run that has fired. */
 export interface DueTime {

@@ -38,17 +38,19 @@ import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost, GivenAnswer } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
-import { type HandOver, type Journal, signalKey } from "../stored/journal.ts";
+import { type HandOver, type Journal, signalKey, undoName } from "../stored/journal.ts";
 import {
   type Again,
   answerKey,
   askedBy,
   type JournalEntry,
   type ListedEntry,
+  type NextAttempt,
   type RecordedError,
   type RunLogMessage,
   type ShownEntry,
   type Started,
+  type Tried,
 } from "../stored/journal_entry.ts";
 import { isUnstored, storedText } from "../stored/recorded_error.ts";
 import { isCalled, isShown } from "../stored/run_message.ts";
@@ -93,6 +95,8 @@ export class DriveRecorder {
   /** Epoch of the log ({@link RunLog.epoch}), and life of the run, in which the steps of this execution began. */
   readonly #epoch: number;
   readonly #life: number;
+  /** Time at which this node was last known to execute the run, by the monotonic clock. */
+  #confirmed: number;
   /** Name of the message that is being appended: it may be read before the append is acknowledged. */
   #appending: string | undefined;
   /** Entries that are not stored yet. */
@@ -142,13 +146,14 @@ export class DriveRecorder {
 
   /**
    * `mustHold`: true if this node has given the run up at an earlier time, so that another node may be about to take it
-   * over.
+   * over. `readAt`: as of {@link DriveOptions.readAt}.
    */
-  constructor(drive: RecordedDrive, mustHold: boolean) {
+  constructor(drive: RecordedDrive, mustHold: boolean, readAt = drive.host.clock.monotonic()) {
     this.#drive = drive;
     this.#host = drive.host;
     this.#epoch = drive.host.log.epoch;
     this.#life = drive.journal.life;
+    this.#confirmed = readAt;
     this.#ref = drive.ref;
     this.#journal = drive.journal;
     this.#activity = drive.activity;
@@ -293,10 +298,14 @@ export class DriveRecorder {
     return entry;
   }
 
-  /** Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. */
-  refuse(step: string, error: RecordedError, thrown?: unknown): void {
+  /**
+   * Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. `next`: for the failed
+   * attempt of a step or `undo`, what follows it on another node; "tried": an entry `tried` has counted the attempt.
+   */
+  refuse(step: string, error: RecordedError, thrown?: unknown, next?: NextAttempt | "tried"): void {
     if (this.#drive.over) return;
-    const entry = this.failedAttempt(step, error);
+    const entry = { ...this.failedAttempt(step, error), ...(next === "tried" ? { tried: true } : {}) };
+    if (next !== undefined && next !== "tried") noteAttempt(entry, next);
     THROWN.set(entry, thrown);
     DECIDED_AT.set(entry, this.#journal.entries);
     this.record(entry);
@@ -350,7 +359,15 @@ export class DriveRecorder {
         const shape = this.#host.shapeOf(this.#ref.workflow);
         this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
       }
-      if (!this.#isStoring || this.#mayGoAhead(together)) return true;
+      if (!this.#isStoring || this.#mayGoAhead(together)) {
+        const now = this.#host.clock.monotonic();
+        if (now - this.#confirmed <= CONFIRMED_FOR) return true;
+        // this process may have stood still: another node may execute the run, and have made further attempts. If the
+        // run cannot be read now, the attempt begins, as the step would else wait for the store
+        this.#confirmed = now;
+        await this.readNews();
+        continue;
+      }
       // a step of a list looks again after each append: what others of the list have recorded meanwhile may wait
       await (together > 0 ? this.#storeQueue() : this.stored());
     }
@@ -443,19 +460,20 @@ export class DriveRecorder {
 
   /**
    * Ends this execution of the run, because another node executes the run, or the run is no more. If another node does,
-   * it is told which steps have ended here: it may be performing them, and a step that blocks its process for longer
-   * than a takeover takes would otherwise run at each node in turn, and have no outcome at any.
+   * it is told how attempts have ended here: it may be performing the same steps, and a step that blocks its process
+   * for longer than a takeover takes would otherwise run at each node in turn, without an outcome, and without end if
+   * it fails.
    */
   #superseded(): void {
-    const { outcomes, life } = this.#journal;
-    const performed = [...this.#inFlight, ...this.#splitOff, ...this.#queue].flatMap((entry) =>
-      entry.t === "done" && entry.outcome.ok && !outcomes.has(entry.step)
-        ? [{ step: entry.step, life, value: entry.outcome.value, undo: entry.undo === true }]
-        : []
-    );
+    if (this.#drive.over) return; // an append and a read may both find it: an attempt counts once
+    const { life } = this.#journal;
+    const tried = [...this.#inFlight, ...this.#splitOff, ...this.#queue, ...this.#behindEnd].flatMap((entry) => {
+      const told = triedBy(entry, life);
+      return told === undefined || this.#journal.isSettled(told.step) ? [] : [told];
+    });
     // a store that has lost its end may have lost what led to these steps, and another life has other steps
     const isLasting = this.#lost && this.#host.log.epoch === this.#epoch && life === this.#life;
-    if (isLasting && performed.length > 0) this.#host.performed(this.#ref, performed);
+    if (isLasting && tried.length > 0) this.#host.tried(this.#ref, tried);
     this.#drive.stop("superseded");
   }
 
@@ -530,8 +548,10 @@ export class DriveRecorder {
       }
       this.#appending = message.mark;
       this.#inFlight = entries;
+      const began = this.#host.clock.monotonic(); // the answer may wait in a socket while this process stands still
       const sequence = await log.append(ref, message, journal, () => this.#drive.over);
       if (sequence !== "conflict") {
+        this.#confirmed = Math.max(this.#confirmed, began);
         this.endStarvation();
         this.#apply({ sequence, time, holder, entries: stored, mark: message.mark });
         const answers = [...entries.filter((entry) => entry.t === "answered"), ...fresh];
@@ -552,6 +572,7 @@ export class DriveRecorder {
    */
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
+    const began = this.#host.clock.monotonic();
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // the next execution of the run on this node has the same journal: a read that ends after its own execution must
       // not advance it, because the new execution would then append decisions after messages that it has not checked
@@ -564,6 +585,7 @@ export class DriveRecorder {
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
+    this.#confirmed = Math.max(this.#confirmed, began);
     return found && !this.#lost && journal.ended === undefined;
   }
 
@@ -626,7 +648,11 @@ export class DriveRecorder {
   #asRetried(entry: JournalEntry): JournalEntry {
     if (!isStuck(entry)) return entry;
     const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
-    return this.#journal.retriedAt < decidedAt ? entry : { ...entry, next: this.#host.log.now };
+    if (this.#journal.retriedAt < decidedAt) return entry;
+    const retried = { ...entry, next: this.#host.log.now };
+    const next = NEXT.get(entry);
+    if (next !== undefined) noteAttempt(retried, next);
+    return retried;
   }
 
   /** Reads and applies messages that other processes have stored. Resolves with `false` if they cannot be read now. */
@@ -691,6 +717,25 @@ function unansweredIn(
   });
 }
 
+/** Notes that an entry `failed` is about an attempt, and what follows it. */
+export function noteAttempt(entry: JournalEntry & { readonly t: "failed" }, next: NextAttempt): void {
+  NEXT.set(entry, next);
+}
+
+/** Returns what another node is told of an entry that this one could not store; `undefined`: nothing. */
+function triedBy(entry: JournalEntry, life: number): Tried | undefined {
+  if (entry.t === "undone") return { t: "tried", step: undoName(entry.step), life, outcome: { ok: true } };
+  if (entry.t !== "done" && entry.t !== "failed") return undefined;
+  const { step, undo } = entry;
+  const told = { t: "tried", step, life, ...(undo === undefined ? {} : { undo }) } as const;
+  if (entry.t === "done") return { ...told, outcome: entry.outcome };
+  const next = NEXT.get(entry);
+  return next && { ...told, outcome: { ok: false, error: entry.error }, next };
+}
+
+/** By entry `failed` about an attempt of a step or `undo`: what follows it, whichever node decides it. */
+const NEXT = new WeakMap<JournalEntry, NextAttempt>();
+
 /** Makes one entry of entries about steps of a list that follow each other. */
 function together(entries: readonly JournalEntry[]): readonly JournalEntry[] {
   const stored: JournalEntry[] = [];
@@ -747,5 +792,7 @@ const pauseOf = (now: number, began = now) => Math.max(SHOWN_ALONE, (now - began
 const MAX_TOGETHER = 256;
 /** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */
 const MAX_BEGUN = 100;
+/** Time after an append or a read in which no other node can have taken the run over, in ms. */
+const CONFIRMED_FOR = 5_000;
 /** Number of entries from which on a run is reported as long. */
 const WARN_ENTRIES = 1_000;

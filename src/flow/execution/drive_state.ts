@@ -61,6 +61,8 @@ export interface DriveOptions {
   readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
+  /** Time at which the journal was read at the latest, by the monotonic clock; `undefined`: just now. */
+  readonly readAt?: number | undefined;
   /** True if this node has given the run up at an earlier time, so that another node may be about to take it over. */
   readonly gaveUp?: boolean;
 }
@@ -160,7 +162,7 @@ export class DriveState {
     this.activity = new Activity(host, { turn: () => this.#turn(), broken: (error) => this.broken(error) });
     this.ends = new Ends({ journal, names: this.names, activity: this.activity });
     this.#callbacks = callbacks;
-    this.recorder = new DriveRecorder(this, options.gaveUp ?? false);
+    this.recorder = new DriveRecorder(this, options.gaveUp ?? false, options.readAt);
     const refuse = this.recorder.refuse.bind(this.recorder);
     const { unrecorded = new Map() } = options;
     this.times = new DriveTimes({ host, ref, journal, activity: this.activity, refuse }, { due, unrecorded });

@@ -5,6 +5,7 @@
  */
 import { isFailure } from "../../contract/calls/result.ts";
 import { doubled } from "../../ports/clock.ts";
+import { noteAttempt } from "./drive_recorder.ts";
 import { type DriveState, isMisuse } from "./drive_state.ts";
 import { causeOf, DecidedFailure, recorded, TransientError } from "../stored/recorded_error.ts";
 import { HOLD } from "./wait_times.ts";
@@ -40,6 +41,18 @@ export class FailedAttempts {
   }
 
   /**
+   * Records that a step, or an `undo`, is stuck, if it has no attempt left: a node from which the run was taken over has
+   * told of its last one, and did not decide that. Returns false if another attempt may begin.
+   */
+  refuses(name: string, { attempts: most }: Pick<StepRetry, "attempts">): boolean {
+    const { journal, recorder } = this.#state;
+    const { tried, attempts, error } = journal.failures.get(name) ?? NONE;
+    if (error === undefined || (tried !== "never" && (tried !== "limited" || attempts < most))) return false;
+    recorder.refuse(name, error, undefined, "tried");
+    return true;
+  }
+
+  /**
    * Records a failed attempt of a step, of an `undo`, or of the handler (empty `name`), and when the next attempt
    * follows. `thrown`: the error that the attempt threw, or the failure that it returned. Resolves when the entry is
    * stored, or the execution of the run has ended.
@@ -50,21 +63,24 @@ export class FailedAttempts {
     const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, app: { random, observer } } = state.host;
     const failures = state.journal.failures.get(name);
-    const failed = (failures?.attempts ?? 0) + 1;
+    const count = (failures?.attempts ?? 0) + 1;
     const transient = error instanceof TransientError;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
+    const following = transient ? "always" : this.isLast(name, error, Infinity) ? "never" : "limited";
     if (this.isLast(name, error, attempts)) {
-      state.recorder.refuse(name, what, error);
+      state.recorder.refuse(name, what, error, following);
       await state.recorder.stored();
       return;
     }
     // a service is out of reach, and will be back at some time: pauses grow with the time since the first failure
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
-    const pause = transient ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
+    const pause = transient ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(count - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.times.wake(name, next)) return;
-    state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
+    const failed = { ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) };
+    noteAttempt(failed, following);
+    state.recorder.record(failed);
     if (!await state.recorder.stored()) return;
     // an outage is reported once, because it may last for days, and affects each run
     if (transient && failures?.error.code === what.code) return;
@@ -73,3 +89,5 @@ export class FailedAttempts {
     observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
   }
 }
+
+const NONE = { tried: undefined, attempts: 0, error: undefined } as const;

@@ -38,6 +38,8 @@ export class StepAttempt implements Step<unknown, unknown> {
   /** True if a message that the step sends may have run in an earlier attempt, without an outcome. */
   readonly mayHaveRun: boolean;
   readonly last: unknown;
+  /** Time that the attempt gets beyond its timeout, because its process stood still, in ms. */
+  extended = 0;
   /** The progress that this attempt has reported last. */
   reported: unknown;
   /** The view that this attempt has shown last, and how many ends the handler had seen then. */

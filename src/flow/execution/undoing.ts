@@ -15,6 +15,7 @@
 import { type Failure, isFailure } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import type { Timer } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts } from "./failed_attempts.ts";
@@ -115,6 +116,10 @@ export class Undoing {
     const policy = this.#steps.policyOf(step);
     if (!await state.recorder.ready()) return false;
     if (state.journal.undone.has(step)) return true;
+    if (this.#failures.refuses(name, policy)) {
+      state.recorder.restart();
+      return false;
+    }
     let refusal: Failure | undefined;
     try {
       this.#running = step;
@@ -146,15 +151,22 @@ export class Undoing {
 
   /**
    * Resolves or rejects as `undo` does; rejects with `TIMEOUT` if for `timeout` ms no step called by `undo` was in
-   * progress.
+   * progress, and this process did not stand still.
    */
   #inTime(step: string, timeout: number, undo: () => Promise<unknown>): Promise<unknown> {
     const { activity, calls, journal } = this.#state;
+    const { clock } = this.#state.host;
     return new Promise((resolve, reject) => {
       let timer: Timer;
+      let isExtended = false;
       const limit = () => {
         const { entries } = journal;
+        const due = clock.monotonic() + timeout;
         timer = activity.timer(timeout, () => {
+          if (!isExtended && stoodStill(clock.monotonic(), due)) {
+            isExtended = true;
+            return limit();
+          }
           if (calls.size > 0 || activity.isGoingOn || journal.entries > entries) return limit();
           reject(new CatgaError("TIMEOUT", `an attempt of ${undoName(step)} took longer than ${timeout} ms`));
         }, true);

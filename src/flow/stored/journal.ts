@@ -14,12 +14,14 @@ import {
   type CalledEntry,
   type JournalEntry,
   type KeptAnswer,
+  type NextAttempt,
   type NumberedView,
   type OpenSignal,
   type RecordedError,
   type RecordedOutcome,
   type RunLogMessage,
   type Started,
+  type Tried,
   viewIn,
 } from "./journal_entry.ts";
 
@@ -40,6 +42,11 @@ export interface Failures {
   readonly undo: boolean;
   /** True if a message that the step sends may have run in one of these attempts, without an outcome. */
   readonly mayHaveRun: boolean;
+  /**
+   * If an entry `tried` says of the last failed attempt: what follows it. The node that executes the run decides
+   * whether the step has an attempt left. `undefined`: `next` says it.
+   */
+  readonly tried?: NextAttempt | undefined;
 }
 
 /** A recorded sleep or wait with a time limit, which has not ended. */
@@ -333,11 +340,6 @@ export class Journal {
         return this.#childOutcome(entry.step);
       case "skipped": {
         if (isOwn(entry.step)) return;
-        if (entry.done !== undefined) {
-          // a step of the same name in another life is another step
-          if (entry.done === this.life) this.#outcome(entry.step, { ok: true, value: entry.value }, entry.undo);
-          return;
-        }
         const undone = this.undoes(entry.step);
         if (undone === undefined) {
           if (!this.failures.has(entry.step) && !this.children.has(entry.step)) this.strays.add(entry.step);
@@ -346,6 +348,8 @@ export class Journal {
         this.undone.add(undone);
         return void this.failures.delete(entry.step);
       }
+      case "tried":
+        return this.#tried(entry, time);
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         this.everFailed.add(entry.step);
@@ -355,8 +359,8 @@ export class Journal {
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {
-          attempts: (before?.attempts ?? 0) + 1,
-          total: (before?.total ?? 0) + 1,
+          attempts: (before?.attempts ?? 0) + (entry.tried ? 0 : 1),
+          total: (before?.total ?? 0) + (entry.tried ? 0 : 1),
           first: before === undefined || before.attempts === 0 ? time : before.first,
           ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
           undo: entry.undo ?? before?.undo ?? false,
@@ -430,7 +434,7 @@ export class Journal {
       case "retried":
         this.retriedAt = this.entries;
         for (const [step, failures] of this.failures) {
-          this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0 });
+          this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0, tried: undefined });
         }
         return;
       case "staged":
@@ -463,6 +467,40 @@ export class Journal {
         this.endedAt ||= time;
         return;
     }
+  }
+
+  /** Applies how an attempt ended at a node from which another one had taken the run over. */
+  #tried({ step, life, outcome, next, undo }: Tried, time: number): void {
+    const undone = this.undoes(step);
+    // a step of the same name in another life is another step; and only the run's own steps are undone
+    const isForeign = life !== this.life || isOwn(step) || (isUndo(step) && undone === undefined);
+    if (isForeign || this.isSettled(step)) return;
+    if (next !== undefined) return this.#triedInVain(step, outcome, next, undo, time);
+    if (undone === undefined) return this.#outcome(step, outcome, undo);
+    if (!outcome.ok) return;
+    this.undone.add(undone);
+    this.failures.delete(step);
+  }
+
+  /** Counts a failed attempt, after which the next one may begin as soon as without it. */
+  #triedInVain(step: string, { error }: RecordedOutcome, next: NextAttempt, undo: boolean | undefined, time: number) {
+    if (error === undefined) return;
+    const before = this.failures.get(step);
+    const isStuck = before !== undefined && before.next === undefined;
+    this.everFailed.add(step);
+    this.failures.set(step, {
+      attempts: (before?.attempts ?? 0) + 1,
+      total: (before?.total ?? 0) + 1,
+      first: before === undefined || before.attempts === 0 ? time : before.first,
+      last: time,
+      error,
+      next: before === undefined ? 0 : before.next,
+      scheduled: before?.scheduled ?? false,
+      undo: undo ?? before?.undo ?? false,
+      mayHaveRun: (before?.mayHaveRun ?? false) || MAY_HAVE_RUN.has(error.code),
+      tried: isStuck ? undefined : before?.tried === "never" ? "never" : next,
+    });
+    this.#hasten(step);
   }
 
   /** Numbers a signal or question, unless its id is known. */

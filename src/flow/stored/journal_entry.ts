@@ -63,21 +63,32 @@ export type CalledEntry =
       readonly outcome: RecordedOutcome;
     }
     | { readonly t: "retried" }
-    | {
-      readonly t: "skipped";
-      readonly step: string;
-      readonly value?: unknown;
-      readonly reason: string;
-      /**
-       * If no operator gave the value: number of the life of the run in which a node has performed the step, while
-       * another one took the run over. Nodes of earlier versions take the value for an operator's.
-       */
-      readonly done?: number;
-      /** True if the performed step has to be undone if the run fails. */
-      readonly undo?: boolean;
-    }
+    | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
+    | Tried
     | Again
   );
+
+/**
+ * A node says how its attempt of a step, or `undo`, has ended: another node had taken the run over meanwhile, so that it
+ * could not store `done`, `undone` or `failed`. Ignored in another life than `life`, and if the step has its outcome.
+ */
+export interface Tried {
+  readonly t: "tried";
+  readonly step: string;
+  /** Number of the life of the run in which the attempt has begun. */
+  readonly life: number;
+  readonly outcome: RecordedOutcome;
+  /** Absent: the outcome is that of the step. Otherwise the attempt has failed, and this says what follows it. */
+  readonly next?: NextAttempt;
+  /** As of the entries `done` and `failed`. */
+  readonly undo?: boolean;
+}
+
+/**
+ * What follows a failed attempt of which an entry `tried` says: `always`: another attempt; `limited`: another one, if
+ * the step has one left; `never`: the run is stuck.
+ */
+export type NextAttempt = "always" | "limited" | "never";
 
 /**
  * One life of the run ends, and the next begins: what follows is the sum of this entry alone, so that a reader which
@@ -201,6 +212,8 @@ export type DrivenEntry =
     readonly error: RecordedError;
     readonly next?: number;
     readonly undo?: boolean;
+    /** True if an entry `tried` has counted the attempt: this one says only that the run is stuck. */
+    readonly tried?: boolean;
     /** For an attempt of the handler: steps with an `undo` that may have begun, as in {@link Journal.begun}. */
     readonly begun?: readonly string[];
   } & TimedEntry
@@ -329,6 +342,7 @@ const isOutcome: Check = (outcome) =>
 const isParent: Check = (parent) =>
   isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
   isText(parent.step) && maybe(isCount)(parent.depth);
+const isNext: Check = (next) => next === "always" || next === "limited" || next === "never";
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;
@@ -381,10 +395,14 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
   retried: { by: isText },
-  skipped: { by: isText, step, reason: isText, done: maybe(isCount), undo: maybe(isFlag) },
+  skipped: { by: isText, step, reason: isText },
+  tried: { by: isText, step, life: isCount, outcome: isOutcome, next: maybe(isNext), undo: maybe(isFlag) },
   held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
-  failed: { step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray), scheduled },
+  failed: {
+    ...{ step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray) },
+    ...{ tried: maybe(isFlag), scheduled },
+  },
   slept: { step, until: isTime, scheduled },
   woken: { step },
   waits: { step, signal: isText, until: maybe(isTime), scheduled, callback: maybe(isFlag) },

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { Journal } from "./journal.ts";
-import type { JournalEntry, RecordedError } from "./journal_entry.ts";
+import type { JournalEntry, NextAttempt, RecordedError } from "./journal_entry.ts";
 
 const ERROR: RecordedError = { code: "HANDLER_FAILED", message: "no" };
 const OK = { ok: true, value: 1 };
@@ -45,16 +45,43 @@ describe("Journal", () => {
     assertEquals(journalOf(cancelled, failed("a", 9_000), failed("a", 8_000)).failures.get("a")?.next, 8_000);
   });
 
-  it("takes the value of a step that a node performed while it was taken over, in the life in which it did", () => {
-    const done = (life: number): JournalEntry => ({
-      ...{ t: "skipped", by: "", step: "a", value: 7, reason: "", done: life, undo: true },
-    });
-    const journal = journalOf(failed("a", 900), done(1));
+  it("takes the outcome of a step that a node performed while it was taken over, in the life in which it did", () => {
+    const outcome = { ok: true, value: 7 };
+    const tried = (life: number): JournalEntry => ({ t: "tried", by: "", step: "a", life, outcome, undo: true });
+    const journal = journalOf(failed("a", 900), tried(1));
     assertEquals(journal.outcomes.get("a"), { ok: true, value: 7, index: 1, undo: true });
-    assertEquals([journal.failures.size, journalOf(done(1)).strays.size], [0, 0]);
-    assertEquals(journalOf(done(2)).outcomes.size, 0);
+    assertEquals([journal.failures.size, journalOf(tried(1)).strays.size], [0, 0]);
+    assertEquals(journalOf(tried(2)).outcomes.size, 0);
     const first: JournalEntry = { t: "done", step: "a", outcome: OK };
-    assertEquals(journalOf(first, done(1)).outcomes.get("a")?.undo, false);
+    assertEquals(journalOf(first, tried(1)).outcomes.get("a")?.undo, false);
+  });
+
+  it("counts an attempt that failed at a node that was taken over, and changes nothing else about the next one", () => {
+    const inVain = (next: NextAttempt, step = "a"): JournalEntry => ({
+      ...{ t: "tried", by: "", step, life: 1, outcome: { ok: false, error: { code: "X", message: "late" } }, next },
+    });
+    const after = (...entries: JournalEntry[]) => {
+      const { attempts, total, next, tried } = journalOf(...entries).failures.get("a")!;
+      return [attempts, total, next, tried];
+    };
+    assertEquals(after(inVain("limited")), [1, 1, 0, "limited"]);
+    assertEquals(after(failed("a", 900), inVain("always")), [2, 2, 900, "always"]);
+    assertEquals(after(inVain("never"), inVain("limited")), [2, 2, 0, "never"]);
+    assertEquals(after(inVain("never"), { t: "retried", by: "" }), [0, 1, 0, undefined]);
+    const stuck: JournalEntry = { t: "failed", step: "a", error: { code: "X", message: "x" }, tried: true };
+    assertEquals(after(inVain("limited"), stuck), [1, 1, undefined, undefined]);
+    assertEquals(after(stuck, inVain("limited")), [1, 1, undefined, undefined]);
+    const done: JournalEntry = { t: "done", step: "a", outcome: OK };
+    const others = [inVain("limited", ""), inVain("limited", "@timeout"), inVain("limited", "@undo a")];
+    assertEquals(journalOf(done, inVain("limited"), ...others).failures.size, 0);
+  });
+
+  it("takes an undo that a node performed while it was taken over", () => {
+    const tried: JournalEntry = { t: "tried", by: "", step: "@undo a", life: 1, outcome: { ok: true } };
+    const done: JournalEntry = { t: "done", step: "a", outcome: OK, undo: true };
+    const failing: JournalEntry = { t: "failing", error: { code: "X", message: "x" } };
+    assertEquals([...journalOf(done, failing, tried).undone], ["a"]);
+    assertEquals([...journalOf(done, tried).undone], []);
   });
 
   it("knows that the message of a step may have run, however its later attempts failed", () => {

@@ -137,7 +137,7 @@ function eventOf(entry: JournalEntry): string {
 }
 
 const CALLS: ReadonlySet<string> = new Set([
-  ...["started", "signalled", "asked", "completed", "cancelled", "told", "retried", "skipped"],
+  ...["started", "signalled", "asked", "completed", "cancelled", "told", "retried", "skipped", "tried"],
 ]);
 
 /**
@@ -153,7 +153,7 @@ export function formatOf({ t }: JournalEntry): number {
  * begin a life again, or run steps again that have their outcome.
  */
 const NOT_PASSED_OVER: ReadonlySet<string> = new Set([
-  ...["asked", "answered", "again", "carried", "listed", "secret", "completed"],
+  ...["asked", "answered", "again", "carried", "listed", "secret", "completed", "tried"],
 ]);
 
 /**

@@ -329,7 +329,7 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** Returns the type that an entry has in a run's timeline: an attempt of a step is shown alike, whoever stored its end. */
+/** Returns the type of an entry in a run's timeline: an attempt of a step is shown alike, whoever stored its end. */
 function typeOf(entry: JournalEntry): JournalEntry["t"] {
   if (entry.t !== "tried") return entry.t;
   return entry.next !== undefined ? "failed" : isUndo(entry.step) ? "undone" : "done";

@@ -41,8 +41,8 @@ export class FailedAttempts {
   }
 
   /**
-   * Records that a step, or an `undo`, is stuck, if it has no attempt left: a node from which the run was taken over has
-   * told of its last one, and did not decide that. Returns false if another attempt may begin.
+   * Records that a step, or an `undo`, is stuck, if it has no attempt left: a node from which the run was taken over
+   * has told of its last one, and did not decide that. Returns false if another attempt may begin.
    */
   refuses(name: string, { attempts: most }: Pick<StepRetry, "attempts">): boolean {
     const { journal, recorder } = this.#state;

@@ -69,8 +69,9 @@ export type CalledEntry =
   );
 
 /**
- * A node says how its attempt of a step, or `undo`, has ended: another node had taken the run over meanwhile, so that it
- * could not store `done`, `undone` or `failed`. Ignored in another life than `life`, and if the step has its outcome.
+ * A node says how its attempt of a step, or `undo`, has ended: another node had taken the run over meanwhile, so that
+ * it could not store `done`, `undone` or `failed`. Ignored in another life than `life`, and if the step has its
+ * outcome.
  */
 export interface Tried {
   readonly t: "tried";
@@ -85,7 +86,7 @@ export interface Tried {
 }
 
 /**
- * What follows a failed attempt of which an entry `tried` says: `always`: another attempt; `limited`: another one, if
+ * The attempt that follows a failed one of which an entry `tried` says: `always`: another attempt; `limited`: another one, if
  * the step has one left; `never`: the run is stuck.
  */
 export type NextAttempt = "always" | "limited" | "never";

@@ -452,8 +452,8 @@ export class DrivenRuns {
         continue;
       }
       if (end !== "restart" || drive.error !== undefined) break;
-      const { due, handedOver, begun, times: { unrecorded } } = drive;
-      options = { ...options, due, fresh: false, handedOver, begun, unrecorded, readAt: undefined };
+      const { due, handedOver, begun, times: { unrecorded }, confirmedAt: readAt } = drive;
+      options = { ...options, due, fresh: false, handedOver, begun, unrecorded, readAt };
     }
     held.sequence = journal.sequence;
     host.read(ref, journal);

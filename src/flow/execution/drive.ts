@@ -142,6 +142,11 @@ export class Drive {
     return this.#state.handedOver;
   }
 
+  /** Time at which this node was last known to execute the run, by the monotonic clock. */
+  get confirmedAt(): number {
+    return this.#state.recorder.confirmedAt;
+  }
+
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
     return this.#state.begun;

@@ -162,6 +162,11 @@ export class DriveRecorder {
     this.#shownBefore = drive.journal.view?.after ?? -1;
   }
 
+  /** Time at which this node was last known to execute the run, by the monotonic clock. */
+  get confirmedAt(): number {
+    return this.#confirmed;
+  }
+
   /** Number of entries that wait to be stored. */
   get queued(): number {
     return this.#queue.length + (this.#shown === undefined ? 0 : 1) + this.#progress.size;

@@ -86,8 +86,8 @@ export interface Tried {
 }
 
 /**
- * The attempt that follows a failed one of which an entry `tried` says: `always`: another attempt; `limited`: another one, if
- * the step has one left; `never`: the run is stuck.
+ * The attempt that follows a failed one of which an entry `tried` says: `always`: another attempt; `limited`: another
+ * one, if the step has one left; `never`: the run is stuck.
  */
 export type NextAttempt = "always" | "limited" | "never";
 

@@ -323,6 +323,40 @@ describe("limit: per", () => {
   });
 });
 
+describe("limit: key of a large message that waits in the store", () => {
+  /** A message of some 1.3 kB: a parked one is in the store alone. */
+  const large = (n: number): Order => ({ n, key: `${"x".repeat(600)} ${n}` });
+
+  for (const over of ["wait", "skip"] as const) {
+    it(`is known to the next leader, with over: "${over}"`, async () => {
+      const running = new Running();
+      await using apps = await LogApps.open(({ n }, ctx) =>
+        running.count(ctx.node, n, async () => {
+          if (n > 0) await delay(apps.clock, 40_000);
+        }).then(() => n === 0 && ctx.attempt === 1 ? fail("NO", "no") : undefined)
+      );
+      const retry = { delay: [30_000, 30_000] } as const;
+      const options = { limit: { key: ({ key }: Order) => key[0], running: 1, over }, retry, timeout: 120_000 };
+      for (const id of ["a", "b"]) await apps.start(id, options);
+      await apps.publish(large(0));
+      await apps.until("it to wait in the store", async () => (await apps.info()).retrying === 1);
+      apps.kill(await apps.leader());
+      await apps.clock.advance(5_000);
+      await apps.publish(large(1));
+      await apps.until(
+        "its second run",
+        () => apps.runs.some(({ n, ended, attempt }) => n === 0 && attempt > 1 && ended),
+        120_000,
+      );
+      assertEquals(
+        [running.most, apps.count(1), (await apps.info()).skipped],
+        over === "skip" ? [1, 0, 1] : [1, 1, undefined],
+      );
+      assertEquals(apps.cluster.log.filter((line) => line.includes("finding the key")), []);
+    });
+  }
+});
+
 describe("limit: over: skip", () => {
   it("skips what comes while an earlier one of its key is not done, counts it, and goes on with the next", async () => {
     const gate = Promise.withResolvers<void>();

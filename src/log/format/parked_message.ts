@@ -45,7 +45,12 @@ export interface ListedMessage extends ParkedMessage {
   readonly loaded: boolean;
   /** Size of its text in the store, in bytes. */
   readonly size: number;
+  /** If it is large: its keys in limits, by the functions that return them; absent: not known. */
+  readonly keys?: KeysByFunction | undefined;
 }
+
+/** Keys of a message in limits, by the functions that return them. */
+export type KeysByFunction = ReadonlyMap<(payload: never) => unknown, string>;
 
 /**
  * Encodes a parked message for the store. The text of its error is cut to `mostOfError` characters, the error's code to

@@ -10,7 +10,7 @@ import { MAX_TIMEOUT } from "../../data/checks.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import type { FailedWith } from "../format/parked_message.ts";
+import type { FailedWith, KeysByFunction } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import { FairQueue, type FairTenant } from "./fair_queue.ts";
 import type { CountedRuns } from "./late_outcome.ts";
@@ -229,6 +229,8 @@ export class Item {
   rank: number;
   /** Keys of limits among whose messages that are not done it counts; `undefined`: none, or it is done or dead. */
   inHand: readonly KeyInHand<Item>[] | undefined = undefined;
+  /** Its keys in limits, once it may be large and parked: they are known without its payload then. */
+  keys: KeysByFunction | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
   limitKeys: readonly string[] | undefined = undefined;
   /** The message's tenant in {@link Category.queue}; `undefined`: none, or not known. */

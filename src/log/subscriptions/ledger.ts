@@ -15,7 +15,7 @@ import {
 } from "../format/commit.ts";
 import { sequenceOf } from "../format/group_text.ts";
 import { type LoggedMessage, payloadOf, withPayload } from "../format/logged_message.ts";
-import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
+import type { FailedWith, KeysByFunction, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type AfterLateOutcome, afterLateOutcome, CountedRuns, isLastOfKey, type ReportedRun } from "./late_outcome.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
@@ -24,7 +24,7 @@ import { type Category, type CategoryLimit, Item, KeyLine, type Share } from "./
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
-import type { KeyInHand, LimitGate } from "./limit_gate.ts";
+import { type KeyInHand, type LimitGate, MAX_LIMIT_KEY } from "./limit_gate.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { PassedMessages, type TenantMessage } from "./passed_messages.ts";
@@ -901,18 +901,27 @@ export class Ledger {
 
   /** Returns the keys of a message in its limits. */
   #keysOf(item: Item): readonly string[] {
-    const { message, category: { limits = [] } } = item;
+    const { message, keys, category: { limits = [] } } = item;
+    if (!item.loaded && keys !== undefined) {
+      return item.limitKeys ??= limits.map(({ key }) => key === undefined ? "" : keys.get(key) ?? "");
+    }
     return item.limitKeys ??= this.#lastRead?.message === message && this.#lastRead.reading.keys.length > 0
       ? this.#lastRead.reading.keys
       : limits.map((each) => this.#keyIn(each, message));
+  }
+
+  /** Returns the keys of a message in limits, by the functions that return them. */
+  #byFunction(item: Item): KeysByFunction {
+    const keys = this.#keysOf(item);
+    return new Map((item.category.limits ?? []).flatMap(({ key }, i) => key === undefined ? [] : [[key, keys[i]]]));
   }
 
   /** Counts a message as one of its keys in limits that is not done, if the limits count them. */
   #count(item: Item): void {
     const { category, dead, inHand } = item;
     if (category.limits === undefined || dead > 0 || inHand !== undefined || !category.isCounted) return;
-    // of a large parked one the key is not known before it is loaded
-    if (!item.loaded && item.limitKeys === undefined) return;
+    // of one that is too large to be parked the key is not known before it is loaded
+    if (!item.loaded && item.limitKeys === undefined && item.keys === undefined) return;
     const keys = this.#keysOf(item);
     item.inHand = category.limits.flatMap(({ limit }, i) => limit.isCounted ? [limit.count(keys[i], item)] : []);
   }
@@ -1237,6 +1246,7 @@ export class Ledger {
     if (payload !== undefined) {
       item.message = withPayload(item.message, payload, dead);
       item.loaded = true;
+      item.keys = item.limitKeys = undefined;
       this.#commit.store(item);
     }
     this.parked.dead--;
@@ -1437,6 +1447,7 @@ export class Ledger {
     else {
       item.error = found.error;
       item.loaded = found.loaded;
+      item.keys = found.keys;
       item.size = found.size;
     }
     const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
@@ -1710,6 +1721,9 @@ export class Ledger {
       this.parked.add(item);
       if (item.share !== undefined) item.share.parked++;
     }
+    if (item.keys === undefined && item.loaded && item.category.limits !== undefined) {
+      item.keys = this.#byFunction(item);
+    }
     this.#ready.leavesMemory(item);
     this.#commit.store(item);
     this.#commit.change(item);
@@ -1794,8 +1808,6 @@ const MAX_BYTES_TO_BRING = 33_554_432;
 const MAX_AHEAD = 2_592_000_000;
 /** Maximum of a tenant's weight. */
 const MAX_WEIGHT = 1_000;
-/** Maximum length of a key of a limit, or of a tenant, in characters. */
-const MAX_LIMIT_KEY = 1_024;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -9,10 +9,11 @@ import { type Clock, dateOf, delay, doubled } from "../../ports/clock.ts";
 import { PAUSES, repeat, untilDone } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { type LoggedMessage, payloadOf } from "../format/logged_message.ts";
 import { commitSubject, overridesSubject, parkedId, parkedSubject, requestSubject } from "../format/names.ts";
 import {
   isLeftOut,
+  type KeysByFunction,
   type ListedMessage,
   type ParkedMessage,
   readParked,
@@ -22,6 +23,7 @@ import {
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { CommitSteps, Request, RequestAnswer, StoredCommit } from "./commits.ts";
 import type { Item } from "./category.ts";
+import { MAX_LIMIT_KEY } from "./limit_gate.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
@@ -40,6 +42,8 @@ export interface SubscriptionStoreOptions {
   original(message: LoggedMessage): Promise<LoggedMessage | undefined>;
   /** Lists the keys of the subscriptions of which operators have set something. Absent: it may be any. */
   readonly overridden?: (() => Promise<ReadonlySet<string>>) | undefined;
+  /** Returns the functions that return the keys of a contract's messages in limits. Absent: there are none. */
+  readonly keyFunctions?: ((category: string) => readonly ((payload: never) => unknown)[]) | undefined;
   /** Called with errors of operations that are retried. */
   fault(error: unknown): void;
 }
@@ -205,7 +209,16 @@ export class SubscriptionStore {
     const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT_CHARACTERS && !isLeftOut(read.message);
-    found.set(id, { in: "store", loaded, size: message.data.length, ...(loaded ? read : withoutLarge(read)) });
+    const keys = loaded || isLeftOut(read.message) ? undefined : this.#keysOf(read.message);
+    const known = { in: "store", loaded, size: message.data.length, ...(keys && { keys }) } as const;
+    found.set(id, { ...known, ...(loaded ? read : withoutLarge(read)) });
+  }
+
+  /** Returns the keys of a message in limits, which are known without its payload then; `undefined`: it has none. */
+  #keysOf(message: LoggedMessage): KeysByFunction | undefined {
+    const functions = this.#options.keyFunctions?.(message.category) ?? [];
+    if (functions.length === 0) return undefined;
+    return new Map(functions.map((each) => [each, keyOf(each, message)]));
   }
 
   /** Reads the messages of a subject whose sequence is at least `from`. */
@@ -242,6 +255,16 @@ function onlyInLog({ category, id, time, meta }: LoggedMessage): CatgaError {
  * Returns the part of a parked message that stays in memory: a message with a large payload or cause is kept without
  * both.
  */
+/** Returns the key that a function returns for a message; "" if it throws or returns none, as was logged before. */
+function keyOf(of: (payload: never) => unknown, message: LoggedMessage): string {
+  try {
+    const key = of(payloadOf(message) as never); // the function is that of the contract's handler
+    return typeof key === "string" && key.length <= MAX_LIMIT_KEY ? key : "";
+  } catch {
+    return "";
+  }
+}
+
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };

@@ -482,6 +482,9 @@ export class LogSubscription {
         return group.find((each) => each.position === position && each.time === time);
       },
       overridden: this.#options.overridden,
+      keyFunctions: (category) => {
+        return this.#options.spec.categories.get(category)?.limits?.flatMap(({ key }) => key ?? []) ?? [];
+      },
       fault: (error) => this.#warnings.fault("writing commits", error),
     });
     const taken = await store.carryOut(Commits.take({

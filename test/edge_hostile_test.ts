@@ -13,6 +13,7 @@ import { OWN_RUNTIMES, startProgram } from "./processes/node_process.ts";
 import { plantedTree } from "./processes/planted_tree.ts";
 import { BEFORE_RELEASE } from "./support/before_release.ts";
 import { eventually } from "./support/eventually.ts";
+import { ofThisRuntime } from "./support/of_this_runtime.ts";
 import { startProxy } from "./support/proxy_process.ts";
 import { findProxy, type Proxy } from "../tools/proxies.ts";
 
@@ -345,7 +346,7 @@ describe("a hostile client of an edge", { timeout: 600_000 }, () => {
     await sendAttacks(server.port, COUNT || ENOUGH);
   });
 
-  for (const via of ["nginx", "haproxy"] as const) {
+  for (const via of ofThisRuntime(["nginx", "haproxy"] as const)) {
     it(`so it is behind ${via} with its default settings`, "skip" in proxies[via] ? proxies[via] : {}, async () => {
       await using server = await start();
       await using proxy = await startProxy(via, proxies[via] as Proxy, server.port);

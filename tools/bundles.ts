@@ -95,7 +95,8 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
 /**
  * The files that guard a release, which `task test:all` runs and no other: checkers shown their planted bugs, which
  * change only with a checker; deploys that are played in memory with every change; shared state on three servers, which
- * the storm of three servers has, too, and sweeps of the moments of its faults; the page in a bad night, of which
+ * the storm of three servers has, too, and sweeps of the moments of its faults; publishers and forgotten ttls, of which
+ * the tests on a real server have the parts; the page in a bad night, of which
  * `test/dashboard_browser_test.ts` has the parts; a user's type checks, and what the
  * compiler says of a wrong guess (that it is refused, tests of types hold); the bench's own.
  */
@@ -110,6 +111,8 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/entities_plants": 84,
   "test/faults/checker": 50,
   "test/faults/client_browsers": 110,
+  "test/faults/log_publish": 54,
+  "test/faults/forgotten_entries": 43,
   "test/faults/phases": 27,
   "test/faults/state_servers": 27,
   "test/faults/night_browser": 62,
@@ -140,7 +143,6 @@ const SWEPT: ReadonlySet<string> = new Set([
   "test/explore_databases",
   "test/faults/entities",
   "test/faults/entities_store",
-  "test/faults/forgotten_entries",
   "test/faults/idempotency",
   "test/faults/kill",
   "test/faults/leaks",
@@ -149,7 +151,6 @@ const SWEPT: ReadonlySet<string> = new Set([
   "test/faults/log_failures",
   "test/faults/log_freezes",
   "test/faults/log_kills",
-  "test/faults/log_publish",
   "test/faults/log_soak",
   "test/faults/overload",
   "test/faults/single_replica",
@@ -269,7 +270,6 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_batches": 20,
   "test/faults/log_freezes": 40,
   "test/faults/log_kills": 50,
-  "test/faults/forgotten_entries": 28,
   "test/faults/log_trio": 41,
   "test/faults/log_soak": 36,
   "test/faults/leaks": 45,
@@ -282,7 +282,6 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/claims": 29,
   "test/faults/idempotency": 55,
   "test/faults/entities": 25,
-  "test/faults/log_publish": 54,
   "test/faults/nats_cluster": 24,
   "test/faults/forgotten_ttl": 23,
   "test/faults/server_trio_storm": 22,

@@ -14,7 +14,6 @@ import { openTransport } from "../../src/nats/harness_suite.ts";
 import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "../../src/nats/bucket/key_value_store.ts";
 import type { NatsTransport } from "../../src/nats/connection/transport.ts";
 import { PATIENT } from "../support/patient.ts";
-import { firstOf, itBeforeRelease } from "../support/before_release.ts";
 
 const slow = { timeout: 1_200_000 };
 /** How many entries of each sort. */
@@ -24,7 +23,7 @@ const TTL = 3_000;
 const LATE = 1_500;
 
 describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await requireNatsServer(), () => {
-  for (const sequence of firstOf(SEQUENCES)) {
+  for (const sequence of SEQUENCES) {
     it(`after ${sequence} none of 1,000 is read, listed or reported, and create overwrites each`, slow, async () => {
       await untilForgotten(async (servers) => {
         await using client = await start(servers);
@@ -92,7 +91,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     });
   });
 
-  itBeforeRelease("a passive client reports the same, and removes nothing", slow, async () => {
+  it("a passive client reports the same, and removes nothing", slow, async () => {
     await untilForgotten(async (servers) => {
       await using client = await start(servers, { passive: true });
       const there = new Set<string>();

@@ -4,12 +4,11 @@ import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
-import { BEFORE_RELEASE } from "../support/before_release.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 
 /** How many messages each app sends in a second, and how many more are stored before and behind each fault. */
-const [PACE, MORE] = BEFORE_RELEASE ? [20, 1_000] : [8, 400];
+const [PACE, MORE] = [20, 1_000];
 
 describe("publishing to the log", await requireNatsServer(), () => {
   it("100 publishers, while the server is killed, stopped and frozen: every ok is in the log, once", {

@@ -11,7 +11,7 @@ import { type Program, startProgram } from "../processes/node_process.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { Going, Holds, Numbers, Texts } from "../processes/stream_node.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
-import { BEFORE_RELEASE } from "../support/before_release.ts";
+import { BEFORE_RELEASE, itBeforeRelease } from "../support/before_release.ts";
 import { eventually } from "../support/eventually.ts";
 import { collectGarbage } from "../support/garbage.ts";
 import { QUIET } from "../support/quiet.ts";
@@ -188,7 +188,8 @@ describe("streams under faults", await requireNatsServer(), () => {
     });
   }
 
-  it("a reader that sleeps holds no more than the window, on either side", slow, async () => {
+  // with each change: the simulation of a stream, and its tests on virtual time
+  itBeforeRelease("a reader that sleeps holds no more than the window, on either side", slow, async () => {
     await using stage = await Stage.open(["d1", "b1"]);
     await Promise.all(["d1", "b1"].map(async (node) => {
       const before = await stage.holds(node);

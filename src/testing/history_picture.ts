@@ -20,19 +20,30 @@ export function historyPicture(history: History, title: string, shownBy: readonl
   };
   const box = (kind: string, { began, ended }: HistorySpan, left: number, wide: number) =>
     `<rect class="${kind}" x="${left}" y="${y(began) - 5}" width="${wide}" height="${y(ended) - y(began) + 10}"/>`;
+  /** Returns where a handler ends: with its process, if that ends first. */
+  const endOf = ({ node, began, ended }: HistorySpan & { readonly node: string }) => {
+    const process = history.processes.find((each) =>
+      each.node === node && (each.start < 0 || each.began <= began) && (each.ended ?? Infinity) >= began
+    );
+    return process?.ended === undefined || (ended ?? Infinity) < process.ended ? ended : process.ended;
+  };
   const parts = [
     ...history.faults.map((fault) =>
       fault.node === undefined
         ? box("everywhere", fault, LEFT, width - LEFT)
         : box("fault", fault, x(fault.node) - BAND, BAND * 2)
     ),
-    ...history.processes.map(({ node, start, began, ended, endedBy }) => {
+    ...history.processes.map(({ node, start, began, ended }) => {
       const [from, to] = [start < 0 ? TOP - ROW : y(began), ended === undefined ? height : y(ended)];
-      const end = endedBy === "kill" ? `<text class="end" x="${x(node)}" y="${to + 5}">×</text>` : "";
-      return `<line class="node" x1="${x(node)}" x2="${x(node)}" y1="${from}" y2="${to}"/>${end}`;
+      return `<line class="node" x1="${x(node)}" x2="${x(node)}" y1="${from}" y2="${to}"/>`;
     }),
     ...history.locks.map((lock) => box("lock", lock, x(lock.node) - 9, 4)),
-    ...[...history.attempts, ...history.steps].map((each) => box("handler", each, x(each.node) - 4, 8)),
+    ...[...history.attempts, ...history.steps].map((each) =>
+      box("handler", { ...each, ended: endOf(each) }, x(each.node) - 4, 8)
+    ),
+    ...history.processes.filter(({ endedBy }) => endedBy === "kill").map(({ node, ended }) =>
+      `<text class="end" x="${x(node)}" y="${(ended === undefined ? height : y(ended)) + 5}">×</text>`
+    ),
     ...history.attempts.flatMap(({ operation, node, began, ended }) => {
       const sent = operation === undefined ? undefined : history.operations[operation];
       if (sent === undefined || sent.node === node) return [];

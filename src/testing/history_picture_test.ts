@@ -35,4 +35,23 @@ describe("the picture of a red seed", () => {
     assertEquals([count('<line class="message"'), count('<line class="answer"')], [4, 4]);
     assertEquals(count("<text"), count("</text>"));
   });
+
+  it("ends the box of a handler where its process is killed, though it has no end", async () => {
+    const error = await assertRejects(() =>
+      explore({
+        nodes: 1,
+        handlers: () => Count.handle((_, ctx) => ctx.clock.sleep(100).then(() => 1)),
+        workload: async ({ app }) => {
+          void (await app.send(Count));
+        },
+        check: () => {
+          throw new Error("red");
+        },
+        replay: "seed 1; kill app-1 at 50 for 60000",
+      }), ExploreError);
+    const [, top, height] = /<rect class="handler" x="\d+" y="(\d+)" width="8" height="(\d+)"/.exec(error.picture)!;
+    const [, end] = /<text class="end" x="\d+" y="(\d+)">×</.exec(error.picture)!;
+    // a box is drawn 5 beyond the row in which it ends, and the cross 5 below its row
+    assertEquals(Number(top) + Number(height), Number(end));
+  });
 });

@@ -754,6 +754,21 @@ describe("Suspicion", () => {
   });
 });
 
+describe("a limit that skips", () => {
+  it("has no key left behind before what an earlier leader may have skipped: that would be read again", () => {
+    const head: Partial<Head> = { open: [[101, 0], [103, 0]], place: { ...HEAD.place, read: 103, time: 103 } };
+    const kit = new Kit(head);
+    kit.log.push(101, 102, 103); // 102 was skipped
+    const limit = new RunLimit<Item>("skip", { running: 1, count: Infinity, ms: Infinity, burst: 1 }, undefined);
+    limit.isCounted = true;
+    kit.category.limits = [{ limit, key: undefined, over: "skip" }];
+    kit.ledger.refresh(kit.category);
+    kit.ledger.takeOver(found(head, { unclean: false }));
+    kit.ledger.leaveHotKeys(1);
+    assertEquals([kit.open, kit.bring()], [[101, 103], []]);
+  });
+});
+
 describe("a limit of which only the newest message waits", () => {
   /** A ledger of a new leader that has found message 1, which a silent node may run, and reads message 2. */
   function silent(): { readonly kit: Kit; readonly first: Item } {

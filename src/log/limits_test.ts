@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, fail, unwrap } from "../../mod.ts";
-import { LogApps, type Order } from "../../test/support/log_apps.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { LogApps, type Order, Placed } from "../../test/support/log_apps.ts";
 import { delay } from "../ports/clock.ts";
 
 const own = (count: number, from = 0): readonly Order[] =>
@@ -255,6 +255,108 @@ describe("limit: key", () => {
     await apps.until("all to be handled", () => own(10).every(({ n }) => apps.handled(n)));
     assertEquals(all.most, 1);
     assert(apps.cluster.log.some((line) => line.includes("no account")), apps.cluster.log.join("\n"));
+  });
+});
+
+describe("limit and fair of onBatch", () => {
+  /** A node whose batches are noted, and take a while. */
+  const start = (apps: LogApps, id: string, options: object, note: (orders: readonly Order[]) => Promise<unknown>) =>
+    apps.cluster.start(id, {
+      service: "shop",
+      handlers: Placed.onBatch(async (batch) => void await note(batch.map(({ payload }) => payload)), {
+        ...{ name: "billing", within: 5 },
+        ...options,
+      }),
+    });
+
+  it("takes of each key at most what is free, over two nodes and the death of the leader", async () => {
+    await using apps = await LogApps.open();
+    const [running, most, handled] = [new Map<string, Order[]>(), new Map<string, number>(), new Set<number>()];
+    let together = 0;
+    const noteAt = (id: string) => async (orders: readonly Order[]) => {
+      together = Math.max(together, orders.length);
+      running.set(id, [...running.get(id) ?? [], ...orders]);
+      const all = [...running.values()].flat();
+      for (const [account, own] of Map.groupBy(all, accountOf)) {
+        most.set(account, Math.max(most.get(account) ?? 0, own.length));
+      }
+      await delay(apps.clock, 20);
+      running.set(id, running.get(id)?.filter((each) => !orders.includes(each)) ?? []);
+      if (apps.cluster.apps.has(id)) { for (const { n } of orders) handled.add(n); }
+    };
+    for (const id of ["a", "b"]) {
+      await start(apps, id, { max: 50, limit: { key: accountOf, running: 4 } }, noteAt(id));
+    }
+    // some follow another one of their key, within a batch or not
+    const orders = own(300).map(({ n }) => ({ n, key: `k${n % 60}` }));
+    await apps.publish(...orders);
+    await apps.until("some to be handled", () => handled.size > 100);
+    const leader = await apps.leader();
+    apps.kill(leader);
+    running.delete(leader);
+    await apps.until("all to be handled", () => handled.size === 300, 120_000);
+    assertEquals([[...most.values()], together], [[4, 4, 4], 12]);
+  });
+
+  it("has the rate count each member, and a limit that is full holds up no batch of others", async () => {
+    await using apps = await LogApps.open();
+    const times: number[] = [];
+    const others = new Set<number>();
+    await start(apps, "a", {
+      ...{ max: 50 },
+      limit: { key: ({ n }: Order) => (n < 1_000 ? "A" : "B"), per: [100, 1_000], burst: 10 },
+    }, (orders) => {
+      for (const { n } of orders) n < 1_000 ? times.push(apps.clock.monotonic()) : others.add(n);
+      return Promise.resolve();
+    });
+    await apps.clock.advance(1_000);
+    await apps.publish(...own(200));
+    await apps.publish(...own(10, 1_000));
+    await apps.until("those of B to be handled", () => others.size === 10, 300);
+    assertLess(times.length, 60);
+    await apps.until("all to be handled", () => times.length === 200, 5_000);
+    assertLess(mostWithin(times, 1_000), 115);
+  });
+
+  it("has a tenant's ten events handled soon, in batches, behind 2,000 of another one, whose handler takes long", async () => {
+    await using apps = await LogApps.open();
+    const handled = new Map<string, number>();
+    const batches: number[] = [];
+    await start(apps, "a", {
+      ...{ max: 10, concurrency: 1 },
+      fair: ({ n }: Order) => (n < 2_000 ? "A" : "B"),
+    }, async (orders) => {
+      batches.push(orders.length);
+      await delay(apps.clock, 50);
+      for (const { n } of orders) {
+        const tenant = n < 2_000 ? "A" : "B";
+        handled.set(tenant, (handled.get(tenant) ?? 0) + 1);
+      }
+    });
+    await apps.publish(...own(2_000));
+    await apps.until("some to be handled", () => handled.has("A"));
+    await apps.publish(...own(10, 2_000));
+    await apps.until("those of B to be handled", () => handled.get("B") === 10, 1_000);
+    assertLess(handled.get("A")!, 400);
+    assert(batches.slice(1, -1).every((size) => size === 10), batches.join());
+    await apps.until("all to be handled", () => handled.get("A") === 2_000, 60_000);
+  });
+
+  it("is paused for all its members' keys when a batch fails with RATE_LIMITED and retryAfter", async () => {
+    await using apps = await LogApps.open();
+    const begun: [at: number, count: number][] = [];
+    const handlers = Placed.onBatch((batch) => {
+      begun.push([apps.clock.monotonic(), batch.length]);
+      if (begun.length === 1) return fail("RATE_LIMITED", "429", { retryAfter: 5_000 });
+    }, { name: "billing", within: 5, limit: { running: 100 } });
+    await apps.cluster.start("a", { service: "shop", handlers });
+    await apps.publish(...own(10));
+    await apps.until(
+      "all to be handled",
+      () => begun.slice(1).reduce((sum, [, count]) => sum + count, 0) === 10,
+      60_000,
+    );
+    assert(begun.slice(1).every(([at]) => at - begun[0][0] >= 5_000), begun.join("; "));
   });
 });
 

@@ -146,6 +146,11 @@ export const OVER = 8_000_000;
 export const LAST = 9_000_000;
 /** From this seed on messages of tenants count as older, with leaders of versions in which they do not. */
 export const AHEAD = 10_000_000;
+/**
+ * From this seed on, up to {@link OVER}, messages with tenants, and limits by account in half of it, are handed out in
+ * batches; so are those of the second half of {@link OVER}.
+ */
+export const LIMITED_BATCHES = 7_500_000;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -365,6 +370,11 @@ class Run {
   /** True if messages of tenants are passed by. */
   get hasTenants(): boolean {
     return this.seed >= FAIR && (!this.isOver || this.seed % 2 > 0);
+  }
+
+  /** True if messages with limits, or tenants, are handed out in batches. */
+  get inBatches(): boolean {
+    return this.seed >= LIMITED_BATCHES && this.seed % 1_000_000 >= 500_000;
   }
 
   /** True if handlers block their processes. */
@@ -781,7 +791,7 @@ class SimNode {
       this.mostParked = this.#run.storm && random() < 0.2 ? 15 : this.#run.seed >= LEFT ? 60 : 1_000;
     }
     const { seed } = this.#run;
-    if ((seed >= BATCHED && seed < REWOUND) || (seed >= UNHANDLED && seed % 2 > 0)) {
+    if ((seed >= BATCHED && seed < REWOUND) || (seed >= UNHANDLED && seed % 2 > 0) || this.#run.inBatches) {
       this.mostOfBatch = 2 + Math.floor(random() * 8);
     }
     this.#tick();
@@ -900,6 +910,7 @@ class SimNode {
     for (const [i, id] of ids.entries()) {
       run.sums.runs++;
       run.sums.together++;
+      run.checkLimit(id);
       run.fates.get(id)!.begun++; // each that was published has one
       this.running.set(id, { message: messages[i], waiting: waiting[i], isPassedOver: false });
       this.#begins(messages[i], attempts[i]);
@@ -1092,7 +1103,7 @@ class SimLeader {
     this.#node = node;
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
-    const isBatched = node.mostOfBatch > 0 && run.seed < LIMITED;
+    const isBatched = node.mostOfBatch > 0 && (run.seed < LIMITED || run.inBatches);
     const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
     const fair = run.hasTenants ? run.pick(TENANTS) : undefined;
     const isAhead = run.seed >= AHEAD && run.random() < 0.7;
@@ -1672,8 +1683,8 @@ class SimLeader {
       this.#send(item);
     }
     for (const category of ledger.filling.keys()) {
-      while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
-      if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
+      while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1, () => run.now));
+      if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1, () => run.now));
     }
     if (ledger.waitsForCommit) this.#write();
   }

@@ -9,6 +9,7 @@ import {
   LAST,
   LEFT,
   LIMITED,
+  LIMITED_BATCHES,
   OVER,
   REWOUND,
   type SimulatedSubscription,
@@ -125,6 +126,19 @@ describe("simulation of a subscription", () => {
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
+  it("hands out batches whose members are of few tenants, and all within their limits, whoever dies", slow, () => {
+    const seen = { together: 0, full: 0, accounts: 0, brought: 0, deaths: 0, rewinds: 0 };
+    for (const seed of PLAYED_IN_TURN.map((seed) => LIMITED_BATCHES + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
+  it("reads what was left behind and passed by also when nothing follows in the log that has lost its end", () => {
+    played(LIMITED_BATCHES + 60);
   });
 
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {

@@ -157,7 +157,7 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,
-    options?: Omit<SubscriptionOptions, "limit" | "fair" | "ahead"> & {
+    options?: Omit<SubscriptionOptions<Payload>, "ahead"> & {
       max?: number | undefined;
       within?: number | undefined;
     },
@@ -367,10 +367,10 @@ function beginning(fn: HandlerFn): HandlerFn {
 
 const FOR_GOOD = Object.freeze({ keep: Infinity });
 
-const ON_OPTIONS = new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]);
+const ON_OPTIONS = new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout", "limit", "fair"]);
 const HANDLER_OPTIONS = {
   handle: new Set(["behaviors", "concurrency", "retry", "limit", "fair", "ahead"]),
-  on: new Set([...ON_OPTIONS, "limit", "fair", "ahead"]),
+  on: new Set([...ON_OPTIONS, "ahead"]),
   onBatch: new Set([...ON_OPTIONS, "max", "within"]),
 };
 

@@ -392,7 +392,7 @@ export function subscriptionSettings(
   const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
   const pauses = Object.freeze([...delay] as const);
   const limited = limits === undefined ? {} : { limits };
-  const fair = fairOf(at, options, each);
+  const fair = fairOf(at, options, { each, inBatches: batches ? max : undefined });
   const shared = fair === undefined ? {} : { fair };
   return Object.freeze({ ...batch, ...limited, ...shared, name, from, each, attempts, delay: pauses, outage, timeout });
 }
@@ -400,8 +400,8 @@ export function subscriptionSettings(
 /** Returns how tenants share a handler; `undefined`: they do not. Throws a `TypeError` for an invalid option. */
 function fairOf(
   at: string,
-  { fair, ahead, concurrency = USUAL_CONCURRENCY }: Pick<SubscriptionOptions, "fair" | "ahead" | "concurrency">,
-  each: "service" | "node",
+  { fair, ahead, concurrency }: Pick<SubscriptionOptions, "fair" | "ahead" | "concurrency">,
+  { each, inBatches }: { readonly each: "service" | "node"; readonly inBatches: number | undefined },
 ): FairSettings | undefined {
   if (fair === undefined && ahead === undefined) return undefined;
   if (each === "node") {
@@ -409,7 +409,10 @@ function fairOf(
     throw new TypeError(`${at}: ${option} has no meaning with each: "node", which runs on every node`);
   }
   if (ahead !== undefined) checkFunction(`${at}: ahead`, ahead, "a function that returns ms");
-  const most = { most: 2 * concurrency, ...(ahead === undefined ? {} : { ahead }) };
+  const count = inBatches === undefined
+    ? 2 * (concurrency ?? USUAL_CONCURRENCY)
+    : 2 * inBatches * (concurrency ?? USUAL_BATCHES);
+  const most = { most: count, ...(ahead === undefined ? {} : { ahead }) };
   if (fair === undefined) return Object.freeze({ by: ofOne, weight: undefined, ...most });
   if (typeof fair === "function") return Object.freeze({ by: fair, weight: undefined, ...most });
   checkObject(`${at}: fair`, fair, "a function that returns the tenant of a payload, or { by, weight }");
@@ -479,6 +482,8 @@ const FAIR_OPTIONS = new Set(["by", "weight"]);
 const USUAL_CONCURRENCY = 64;
 const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst", "over"]);
 const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last"]);
+/** The same of batches. */
+const USUAL_BATCHES = 2;
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);

@@ -215,6 +215,8 @@ export class Item {
   error: FailedWith | undefined = undefined;
   /** True if the message is handed out alone, not in a batch: it was in a batch that failed. */
   alone = false;
+  /** True if the message waits for its batch to be full, with its slots of limits: `turn` is "ready". */
+  fills = false;
   /** True if the message runs at a node already: a request to that node joins the run. */
   joins = false;
   /** True if a reported run has failed for good: the message becomes a dead letter when it is about to run. */

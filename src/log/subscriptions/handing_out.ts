@@ -201,8 +201,8 @@ export class HandingOut {
 
   /** Sends one batch of a category, which may be incomplete. Returns false if no message waits. */
   #sendBatch(category: Category): boolean {
-    const { ledger, token, host: { network } } = this.#options;
-    const items = ledger.batch(category, batchLimit(network.maxPayload), sizeOf);
+    const { ledger, token, now, host: { network } } = this.#options;
+    const items = ledger.batch(category, batchLimit(network.maxPayload), sizeOf, now);
     if (items.length > 1) this.#handOut(items, category, category.batchRequest(items, token), category.options);
     else items.forEach(this.send);
     return items.length > 0;
@@ -240,6 +240,8 @@ export class HandingOut {
   #failedTogether(items: readonly Item[], failure: RunFailure): void {
     const { ledger, now } = this.#options;
     const held = new Set<string>();
+    const { retryAfter } = failure;
+    if (retryAfter !== undefined) { for (const item of items) ledger.pauseLimits(item, now() + retryAfter, now()); }
     for (const item of items) {
       const lasts = failure.outage !== undefined && now() - (item.error?.outage ?? now()) < failure.outage;
       if (!lasts) {

@@ -760,6 +760,8 @@ export class Ledger {
    * when all messages have been read that the log had when the leader began to read.
    */
   caughtUp(): void {
+    this.left.caughtUp(this.place.read);
+    this.passed.caughtUp(this.place.read);
     if (!this.left.isReading && !this.passed.isReading) this.#suspicion?.caughtUp();
     // what is still to be read now is gone from the log
     if (this.#early.size > 0 && this.left.size + this.passed.size === 0) {
@@ -800,19 +802,40 @@ export class Ledger {
     if (this.#limiting.size + this.#opening.size > 0) this.#beginLimited(begun, now);
     for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
       if (!this.#mayRun(item, now)) continue;
-      const { category } = item;
-      if (category.limits !== undefined) {
-        if (!this.#waitsForLimits(item, now())) begun.push(this.#run(item));
-      } else if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
-      else {
-        item.turn = "ready";
-        const heads = this.filling.get(category);
-        if (heads === undefined) this.filling.set(category, [item]);
-        else heads.push(item);
-      }
+      if (item.category.limits === undefined || !this.#waitsForLimits(item, now())) this.#runOrFill(item, begun);
     }
     if (this.#opening.size > 0) this.#pauseForLimits(now());
     return begun;
+  }
+
+  /** Has a message run that has its slots, and adds it to `begun`; or has it wait until its batch is full. */
+  #runOrFill(item: Item, begun: Item[]): void {
+    const { category } = item;
+    if (category.batch === undefined || item.alone || item.joins || !item.loaded) {
+      return void begun.push(this.#run(item));
+    }
+    item.turn = "ready";
+    item.fills = true;
+    category.queue?.begun(item); // what fills a batch counts for its tenant: others of it are not drawn before others
+    const heads = this.filling.get(category);
+    if (heads === undefined) this.filling.set(category, [item]);
+    else heads.push(item);
+  }
+
+  /** Takes a message out of the batch that it waits for, with its slots. Returns false if it waits for none. */
+  #leaveBatch(item: Item): boolean {
+    if (!item.fills) return false;
+    const { queue } = item.category;
+    item.fills = false;
+    queue?.ended(item);
+    this.#giveBack(item, false);
+    return true;
+  }
+
+  /** Has the messages of a category that wait to fill a batch ready to run, as if none of them had been chosen. */
+  #emptyBatch(category: Category): void {
+    for (const item of this.filling.get(category) ?? []) if (this.#leaveBatch(item)) this.#push(item);
+    this.filling.delete(category);
   }
 
   /** Removes and returns the next message that is ready to run. */
@@ -848,7 +871,7 @@ export class Ledger {
         else if (!gate.isFull) this.#openAt(gate);
         continue; // a full one is looked at when a slot is given back
       }
-      if (this.#mayRun(item, now) && !this.#waitsForLimits(item, time)) begun.push(this.#run(item));
+      if (this.#mayRun(item, now) && !this.#waitsForLimits(item, time)) this.#runOrFill(item, begun);
       this.#opened.add(gate); // behind the others, which messages may wait for, too; this loop comes to it again
     }
   }
@@ -951,6 +974,14 @@ export class Ledger {
     }
   }
 
+  /** Takes the slots of a message that follows another one of its key in a batch. Returns false if one is not free. */
+  #takesSlots(item: Item, now: number): boolean {
+    if (item.category.limits === undefined || item.gates !== undefined) return true;
+    const isClosed = this.#gatesOf(item, now).some((gate) => gate.isFull || gate.due > now || gate.waiting > 0);
+    if (!isClosed) this.#takeSlots(item, now);
+    return !isClosed;
+  }
+
   #takeSlots(item: Item, now: number): void {
     item.gates = this.#gatesOf(item, now, true);
     for (const gate of item.gates) {
@@ -1006,6 +1037,7 @@ export class Ledger {
   #changeLimits(category: Category): void {
     this.#lastRead = undefined; // its keys are those of the old limits
     this.#leaveLimits();
+    this.#emptyBatch(category);
     for (const item of this.#all()) {
       if (item.category !== category) continue;
       const runs = item.turn === "begun" || item.gates !== undefined;
@@ -1024,8 +1056,6 @@ export class Ledger {
       early.gates = this.#joinLimits(item);
       this.#count(item);
     }
-    for (const item of this.filling.get(category) ?? []) this.#push(item);
-    this.filling.delete(category);
     this.#changedLimits.set(category, category.limits);
     if (category.fair !== undefined) this.passed.renamed();
   }
@@ -1050,10 +1080,12 @@ export class Ledger {
       for (const gate of gates) counts.set(gate, (counts.get(gate) ?? 0) + 1);
     };
     const categories = new Set<Category>();
+    let filling = 0;
     for (const item of this.#all()) {
       categories.add(item.category);
       count(item.gates);
-      const isRunning = item.turn === "begun" || item.joins;
+      const isRunning = item.turn === "begun" || item.joins || item.fills;
+      if (item.fills) filling++;
       if (isRunning !== (item.gates !== undefined) && item.category.limits !== undefined && item.dead === 0) {
         throw new Error(`${item.id} ${isRunning ? "runs without" : "does not run and has"} slots (${item.turn})`);
       }
@@ -1078,8 +1110,8 @@ export class Ledger {
     }
     const queues = [...categories].flatMap(({ queue }) => queue ?? []);
     const inQueues = queues.reduce((sum, { running }) => sum + running, 0);
-    if (queues.length > 0 && queues.length === categories.size && inQueues !== this.running) {
-      throw new Error(`${this.running} messages run, ${inQueues} of tenants`);
+    if (queues.length > 0 && queues.length === categories.size && inQueues !== this.running + filling) {
+      throw new Error(`${this.running} messages run, ${filling} fill a batch, ${inQueues} of tenants`);
     }
     for (const gate of [...categories].flatMap(({ limits = [] }) => limits.flatMap(({ limit }) => [...limit.gates]))) {
       if (gate.running !== (counts.get(gate) ?? 0)) {
@@ -1097,7 +1129,10 @@ export class Ledger {
     let left = category.batch?.max ?? Infinity;
     // fast path for each message that is read: fewer messages than a batch takes have not begun
     if (this.open.size + this.parked.size - this.running < left) return false;
-    for (const head of this.filling.get(category) ?? []) {
+    const heads = this.filling.get(category) ?? [];
+    // what follows them may have no slots: such a batch would be sent at once, and be small
+    if (category.limits !== undefined) return heads.length >= left;
+    for (const head of heads) {
       for (const _ of together(head)) if (--left <= 0) return true;
     }
     return false;
@@ -1105,10 +1140,10 @@ export class Ledger {
 
   /**
    * Returns the next batch of a category, in the order of the log: the first message of each key that may run, with
-   * the messages of that key that follow. The batch takes at most `most` bytes by `sizeOf`, unless it is a single
-   * message.
+   * the messages of that key that follow, as far as their limits let them. The batch takes at most `most` bytes by
+   * `sizeOf`, unless it is a single message. `now` is called only if needed.
    */
-  batch(category: Category, most: number, sizeOf: (item: Item) => number): readonly Item[] {
+  batch(category: Category, most: number, sizeOf: (item: Item) => number, now: () => number): readonly Item[] {
     const heads = this.filling.get(category) ?? [];
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
@@ -1118,14 +1153,16 @@ export class Ledger {
       return items.length === 0 || bytes <= most;
     };
     all: for (const head of heads) {
-      if (head.place !== "gone" && head.turn === "ready" && head.dead === 0 && this.#isFirst(head)) {
+      if (head.fills && head.place !== "gone" && head.dead === 0 && this.#isFirst(head)) {
         for (const item of together(head)) {
           if (!fits(item)) break all;
           if (item === head) taken++;
+          else if (category.limits !== undefined && !this.#takesSlots(item, now())) break;
           items.push(this.#run(item));
         }
       } else {
-        head.turn = "waits";
+        // it may have joined a run since
+        if (this.#leaveBatch(head)) head.turn = "waits";
         taken++;
       }
     }
@@ -1502,6 +1539,10 @@ export class Ledger {
     if (limits !== undefined || queue !== undefined) {
       // it leaves those that wait for their turn
       item.waitsAt?.leave(item);
+      if (item.fills) {
+        item.fills = false; // it keeps its slots
+        queue?.ended(item);
+      }
       if (item.turn === "ready") item.turn = "waits";
     }
     this.#offer(item);
@@ -1546,8 +1587,7 @@ export class Ledger {
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
     // no batches are filled while messages are suspected: a commit must name each message before the message begins
-    for (const item of [...this.filling.values()].flat()) this.#push(item);
-    this.filling.clear();
+    for (const category of [...this.filling.keys()]) this.#emptyBatch(category);
     // they are divided together with those that have become ready since
     const time = now();
     this.#openDue(time);
@@ -1606,7 +1646,8 @@ export class Ledger {
     }
     item.turn = "begun";
     this.running++;
-    item.category.queue?.begun(item);
+    if (item.fills) item.fills = false; // it counts for its tenant already
+    else item.category.queue?.begun(item);
     return item;
   }
 
@@ -1637,6 +1678,7 @@ export class Ledger {
     const { line, place } = item;
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
+    this.#leaveBatch(item);
     this.#leaveShare(item, place);
     this.#discount(item);
     this.#giveBack(item, true);

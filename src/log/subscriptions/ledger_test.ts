@@ -248,7 +248,7 @@ describe("Ledger", () => {
       kit.begin();
       return ledger.isFull(category);
     };
-    const batch = () => ledger.batch(category, Infinity, () => 1);
+    const batch = () => ledger.batch(category, Infinity, () => 1, () => 1_000);
     assertEquals([isFullAfter(1, 101), isFullAfter(102)], [false, true]);
     const [first, second, third] = batch();
     assertEquals([first.position, second.position, third.position], [1, 101, 102]);
@@ -270,7 +270,9 @@ describe("Ledger", () => {
     kit.begin();
     const sizes = new Map([[1, 60], [2, 40], [3, 500], [4, 1]]);
     const batch = () =>
-      kit.ledger.batch(kit.category, 100, ({ position }) => sizes.get(position)!).map(({ position }) => position);
+      kit.ledger.batch(kit.category, 100, ({ position }) => sizes.get(position)!, () => 1_000).map(({ position }) =>
+        position
+      );
     assertEquals([batch(), batch(), batch(), batch()], [[1, 2], [3], [4], []]);
   });
 

@@ -96,12 +96,17 @@ export class LeftBehind {
 
   /** Returns true if the first reader, which has read a message, is to pass it by. */
   passes(category: string, key: string, position: number): boolean {
-    if (this.#isUnsure) this.#dropAll(({ from }) => from >= position);
-    this.#isUnsure = false;
+    this.caughtUp(position);
     const line = this.#lines.get(nameOf(category, key));
     if (line === undefined || position <= line.from) return false;
     line.last = position;
     return true;
+  }
+
+  /** Takes note that the first reader has read the log, which has lost messages, up to a position, and what follows. */
+  caughtUp(position: number): void {
+    if (this.#isUnsure) this.#dropAll(({ from }) => from >= position);
+    this.#isUnsure = false;
   }
 
   /** Leaves a key behind: of its messages those up to `from` were taken, and those up to `last` were passed by. */

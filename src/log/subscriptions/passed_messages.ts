@@ -100,9 +100,19 @@ export class PassedMessages {
   reads(position: number): void {
     this.#openBefore = this.#open;
     this.#open = undefined;
+    this.#isSureTo(position - 1);
+  }
+
+  /** Takes note that the log has nothing behind this position, which the first reader has read. */
+  caughtUp(position: number): void {
+    this.#isSureTo(position);
+  }
+
+  /** Keeps what was passed by up to a position: the first reader reads, after a loss, what is behind it. */
+  #isSureTo(position: number): void {
     if (!this.#isUnsure) return;
     this.#isUnsure = false;
-    this.#behind = clipped(this.#behind, position - 1);
+    this.#behind = clipped(this.#behind, position);
     this.#forgetTenants();
   }
 

@@ -70,6 +70,19 @@ describe("messages that were passed by", () => {
     assertEquals([passed.stored.length, passed.has(positionOf(3, 0))], [1, false]);
   });
 
+  it("are read again when the log that has lost messages has no further one", () => {
+    const passed = new PassedMessages();
+    read(passed, [1, true], [2, false], [3, true], [5, true]);
+    passed.lost();
+    assertEquals(passed.turn(yes), "rest");
+    passed.caughtUp(positionOf(3, 0));
+    assertEquals([passed.turn(yes), passed.has(positionOf(3, 0)), passed.has(positionOf(5, 0))], [
+      "begin",
+      true,
+      false,
+    ]);
+  });
+
   it("are not those behind the place to which an earlier leader went back, when the log had lost messages", () => {
     const spans = [[positionOf(1, 0), positionOf(3, 0)], [positionOf(5, 0), positionOf(6, 0)]] as const;
     assertEquals(new PassedMessages(spans, positionOf(2, 0)).stored, [[positionOf(1, 0), positionOf(2, 0)]]);

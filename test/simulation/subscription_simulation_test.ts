@@ -138,7 +138,7 @@ describe("simulation of a subscription", () => {
   });
 
   it("reads what was left behind and passed by also when nothing follows in the log that has lost its end", () => {
-    played(LIMITED_BATCHES + 60);
+    played(LIMITED_BATCHES + 4);
   });
 
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {

@@ -97,8 +97,8 @@ interface Change {
  *   it is joined. `limit-kept`: what has ended keeps its slot. `limit-key`: a limit by key counts by the message's own
  *   key. `limit-asleep`: a slot that is given back while several wait is not used. `limit-version`: when another
  *   version of a limit counts, what runs has no slot of it.
- *   `limit-batch`: what follows another message of its key in a batch has slots that are not free; `limit-emptied`: what
- *   leaves the batch that it waits for keeps its slots.
+ *   `limit-batch`: what follows another message of its key in a batch has slots that are not free. `limit-emptied`:
+ *   what leaves the batch that it waits for keeps its slots.
  * - `file-early`: a file answers before it has committed.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */

@@ -148,7 +148,7 @@ export const LAST = 9_000_000;
 export const AHEAD = 10_000_000;
 /**
  * From this seed on, up to {@link OVER}, messages with tenants, and limits by account in half of it, are handed out in
- * batches; so are those of the second half of {@link OVER}.
+ * batches; so are those of the second halves of {@link OVER} and {@link LAST}.
  */
 export const LIMITED_BATCHES = 7_500_000;
 const RUNNING = 2;

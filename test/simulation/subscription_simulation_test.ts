@@ -137,6 +137,10 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
   });
 
+  it("counts what fills a batch once, also when it takes the place of another one at a limit", () => {
+    played(9_500_001);
+  });
+
   it("reads what was left behind and passed by also when nothing follows in the log that has lost its end", () => {
     played(LIMITED_BATCHES + 4);
   });

@@ -484,7 +484,6 @@ const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst", "over"]
 const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last"]);
 /** Number of batches at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_BATCHES = 2;
-const USUAL_BATCHES = 2;
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);

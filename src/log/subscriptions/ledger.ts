@@ -508,7 +508,9 @@ export class Ledger {
         const at = item.category.limits?.findIndex(({ limit }) => limit === gate?.limit) ?? -1;
         const isSame = at >= 0 && item.limitKeys?.[at] === other.limitKeys?.[at];
         this.#skip(other, limit);
-        if (gate === undefined || !isSame || item.turn !== "ready" || item.waitsAt !== undefined) continue;
+        if (gate === undefined || !isSame || item.turn !== "ready" || item.waitsAt !== undefined || item.fills) {
+          continue;
+        }
         gate.push(item); // at once: a slot that is free now is not another one's
         this.#limiting.add(gate);
       }
@@ -1611,8 +1613,8 @@ export class Ledger {
   }
 
   #mayRun(item: Item, now: () => number): boolean {
-    // one that waits for a limit has taken the place of another one there
-    if (item.turn !== "ready" || item.waitsAt !== undefined) return false;
+    // one that waits for a limit, or fills a batch, has taken the place of another one there
+    if (item.turn !== "ready" || item.waitsAt !== undefined || item.fills) return false;
     item.turn = "waits";
     if (item.place === "gone" || item.dead > 0) return false;
     if ((this.#isPaused || this.#mayRunAlready !== undefined) && this.#isHeldBack(item)) return false;

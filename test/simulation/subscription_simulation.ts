@@ -374,7 +374,7 @@ class Run {
 
   /** True if messages with limits, or tenants, are handed out in batches. */
   get inBatches(): boolean {
-    return this.seed >= LIMITED_BATCHES && this.seed % 1_000_000 >= 500_000;
+    return this.seed >= LIMITED_BATCHES && this.seed < AHEAD && this.seed % 1_000_000 >= 500_000;
   }
 
   /** True if handlers block their processes. */

@@ -254,6 +254,7 @@ const cluster_: Wrong<TestClusterOptions> = {
 const explore_: Wrong<ExploreOptions> = {
   workload: FUNCTION,
   handlers: [1, "a", true, null],
+  sql: FUNCTION,
   nodes: [1.5, NaN, -1, 0, "3", true, null, { app: 0 }, { app: "3" }, { app: { count: 1.5 } }, { app: { no: 1 } }],
   deploys: [1, "a", true, {}, [1], [{}], [{ handlers: 1 }], [{ handlers: [], at: "now" }], [{ handlers: [], no: 1 }]],
   faults: ["some", 1, true, {}, ["kil"], [1]],

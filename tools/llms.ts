@@ -59,7 +59,7 @@ async function small(): Promise<string> {
       `## An entity\n\n${/```ts[^]*?```/.exec(plain(await read("docs/entities.md")))?.[0]}`,
       `## A workflow\n\n${/```ts[^]*?```/.exec(plain(await read("docs/workflows.md")))?.[0]}`,
       await part("docs/api.md", "## Options of contracts"),
-      await part("docs/testing.md", "### Fourteen mistakes"),
+      await part("docs/testing.md", "### Fifteen mistakes"),
       `## Lint rules\n\n${rules.join("\n")}`,
       `## Functions of @catga/catga\n\n${signatures.join("\n")}`,
     ].map((text) => text.trim()).join("\n\n")

@@ -1,5 +1,5 @@
 /**
- * Fourteen programs with a mistake, each beside the right one.
+ * Fifteen programs with a mistake, each beside the right one.
  *
  *   deno run -A examples/mistakes/mistakes.ts 10000 lock
  *
@@ -19,6 +19,7 @@ import { idRecordedEarly } from "./id_recorded_early.ts";
 import { lockWithoutFence } from "./lock_without_fence.ts";
 import type { Mistake } from "./mistake.ts";
 import { positionOfAllKeys } from "./position_of_all_keys.ts";
+import { publishBesideTheTransaction } from "./publish_beside_the_transaction.ts";
 import { readModelThatSkips } from "./read_model_that_skips.ts";
 import { readWaitWrite } from "./read_wait_write.ts";
 import { retryAroundRetry } from "./retry_around_retry.ts";
@@ -30,7 +31,7 @@ export function eachMistake<T>(use: <World>(mistake: Mistake<World>) => T): T[] 
     ...[use(counterInMemory), use(chargeNotIdempotent), use(effectOutsideOfStep), use(lockWithoutFence)],
     ...[use(readModelThatSkips), use(undoBeforeTheEnd), use(readWaitWrite), use(earlyAcknowledgement)],
     ...[use(changedWithoutVersion), use(positionOfAllKeys), use(cacheAsTruth), use(retryAroundRetry)],
-    ...[use(effectBesideTheTransaction), use(idRecordedEarly)],
+    ...[use(effectBesideTheTransaction), use(idRecordedEarly), use(publishBesideTheTransaction)],
   ];
 }
 

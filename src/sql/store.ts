@@ -25,7 +25,7 @@ import {
   TEN_YEARS,
 } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
-import { systemClock, type Timer } from "../ports/clock.ts";
+import type { Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, forgotten, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
@@ -273,7 +273,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     const [attached] = this.#attached;
     // commits that follow each other share a message; if the relay is in this process, none is needed
     if (attached === undefined || this.#hint !== undefined || attached.relay.health.leads) return;
-    this.#hint = systemClock.after(HINT, () => {
+    this.#hint = attached.host.clock.after(HINT, () => {
       this.#hint = undefined;
       const { host } = [...this.#attached].find(({ host }) => host === attached.host) ?? {};
       if (host === undefined) return;

@@ -1,5 +1,6 @@
 /** Options of `explore`, and the arguments of workloads and checks. */
 import type { Catga, CatgaOptions, Handlers } from "../../mod.ts";
+import type { AttachedStore } from "../contract/nodes/attached_store.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
 import {
   checkBoolean,
@@ -68,6 +69,11 @@ export interface ExploreOptions<World = undefined> {
    * variables that this function declares are memory of that process, and are lost with it. Default: none.
    */
   handlers?: Handlers | ((start: ProcessStart<World>) => Handlers) | undefined;
+  /**
+   * Makes the stores of a process (`catga({ sql })`) each time that a process starts, over a SQLite of the world, which
+   * survives kills. Clients have none. Default: none.
+   */
+  sql?: ((start: ProcessStart<World>) => readonly AttachedStore[]) | undefined;
   /**
    * Nodes: a number, or groups by name, which is their service. A number in place of a group is its count. The nodes of
    * the group named `client`, which is added if it is missing, get only the handlers of that group, and are not killed;
@@ -146,7 +152,7 @@ export interface ExploreOptions<World = undefined> {
 /** Options of `catga` for the nodes of `explore`. */
 export type ExploreNodeOptions = Omit<
   Partial<CatgaOptions>,
-  "nats" | "network" | "id" | "service" | "handlers" | "transport" | "signals"
+  "nats" | "network" | "id" | "service" | "handlers" | "sql" | "transport" | "signals"
 >;
 
 /** A group of nodes, which form one service. */
@@ -346,6 +352,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (file !== undefined) checkBoolean("explore: file", file);
   faultsOf(faults, file);
   checkHandlers(options.handlers);
+  if (options.sql !== undefined) checkFunction("explore: sql", options.sql);
   if (deploys !== undefined && !Array.isArray(deploys)) {
     throw new TypeError(`explore: deploys must be an array; got ${show(deploys)}`);
   }
@@ -387,13 +394,25 @@ function checkHandlers(handlers: unknown): void {
   if (typeof handlers !== "function" && handlers !== undefined) collect(handlers as Handlers);
 }
 
-const FOREIGN = ["nats", "network", "id", "service", "handlers", "transport", "signals"];
+const FOREIGN = ["nats", "network", "id", "service", "handlers", "sql", "transport", "signals"];
 const NODE_OPTIONS: ReadonlySet<string> = new Set([...OPTIONS].filter((name) => !FOREIGN.includes(name)));
 const MAX_NODES = 100;
 const MAX_THREADS = 64;
 const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count", "handlers", "options"]);
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ExploreOptions>([
-  ...["workload", "handlers", "nodes", "deploys", "faults", "world", "check", "seeds", "seed", "replay"] as const,
+  ...[
+    "workload",
+    "handlers",
+    "sql",
+    "nodes",
+    "deploys",
+    "faults",
+    "world",
+    "check",
+    "seeds",
+    "seed",
+    "replay",
+  ] as const,
   ...["file", "options", "limit", "steer", "shrink", "repeatable", "workers", "program"] as const,
 ]);

@@ -96,7 +96,9 @@ export class ExploredNodes<World> {
     for (let attempt = 1;; attempt++) {
       const process = { node: id, process: ++node.starts };
       const given = versions[Math.min(node.version, versions.length - 1)];
-      const handlers = typeof given === "function" ? given({ node: id, service: name, world, io }) : given;
+      const start = { node: id, service: name, world, io };
+      const handlers = typeof given === "function" ? given(start) : given;
+      const sql = node.group.isClient ? undefined : this.#host.options.sql?.(start);
       const span = recorder.begin<NodeProcess>(recorder.processes, {
         ...{ ...process, deploy: node.version, endedBy: undefined },
       });
@@ -107,6 +109,7 @@ export class ExploredNodes<World> {
           id,
           service: name,
           handlers: recorder.handlers(handlers, process),
+          ...(sql === undefined ? {} : { sql }),
           behaviors: [recorder.behavior(process), ...options.behaviors ?? []],
           logger: this.#logger(options.logger),
         });

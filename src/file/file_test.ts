@@ -1,5 +1,5 @@
 /** Tests of the promises of a file beyond the ports: restarts, set clocks, full disks, files that are not whole. */
-import { copyFileSync } from "node:fs";
+import { copyFileSync, rmSync } from "node:fs";
 import { copyFile, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -12,7 +12,7 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { LOG_HELD, LOG_KEPT } from "./checkpoints.ts";
 import { type FileDriver, systemDriver } from "./driver.ts";
-import { FORMAT } from "./format.ts";
+import { FORMAT, openToRead } from "./format.ts";
 import { faultyDriver, type FileFaults } from "./faulty_driver_suite.ts";
 import { type TestFolder, testFolder } from "./support_suite.ts";
 import { damagesOf } from "./whole.ts";
@@ -34,8 +34,8 @@ async function texts(stream: LogStream, subject = "log.>"): Promise<string[]> {
 }
 
 /** Returns the message of the error with which the file cannot be opened. */
-async function refusal(path = `${folder.path}/app.db`): Promise<string> {
-  const error = await assertRejects(() => folder.open({ path }), CatgaError);
+async function refusal(path = `${folder.path}/app.db`, driver?: FileDriver): Promise<string> {
+  const error = await assertRejects(() => folder.open({ path, ...(driver && { driver }) }), CatgaError);
   assertEquals([error.code, (error.details as { file: string }).file], ["UNAVAILABLE", path]);
   return error.message;
 }
@@ -643,6 +643,39 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     await writeFile(`${killed}-wal`, log);
     const file = await folder.open({ path: killed });
     assertEquals(await texts(await openStream(file.log())), ["data"]);
+  });
+
+  it("if its log is removed between the look for it and its use, and at each later start", async () => {
+    await leftOpen();
+    // in its own place, where a file without a log is trusted
+    for (const each of ["", "-wal", "-shm"]) await copyFile(`${folder.path}/killed.db${each}`, path() + each);
+    const driver: FileDriver = {
+      ...systemDriver,
+      open: (opened, options) => {
+        if (opened === path()) rmSync(`${path()}-wal`);
+        return systemDriver.open(opened, options);
+      },
+    };
+    assertStringIncludes(await refusal(path(), driver), "its log");
+    for (let start = 0; start < 2; start++) assertStringIncludes(await refusal(), "its log");
+  });
+
+  it("but not if its owner closes it between two looks of a reader", async () => {
+    await append(await openStream((await folder.open()).log()));
+    let isClosed = false;
+    const driver: FileDriver = {
+      ...systemDriver,
+      // the index is there when it is looked for, and the log is not any more
+      status: (path) => {
+        if (path === `${folder.path}/app.db-shm` && !isClosed) {
+          isClosed = true;
+          return systemDriver.status(`${folder.path}/app.db`);
+        }
+        return isClosed && /-(wal|shm)$/.test(path) ? undefined : systemDriver.status(path);
+      },
+    };
+    openToRead(`${folder.path}/app.db`, driver).close();
+    assert(isClosed);
   });
 
   it("but not if its log was copied into it when a process ended without closing it, as on a full disk", async () => {

@@ -56,8 +56,14 @@ export function openDatabase(path: string, driver: FileDriver): Database {
   let database: Database | undefined;
   try {
     database = driver.open(path);
+    const isNew = isEmpty(database);
+    // SQLite has read the file: it has opened the log, or made an empty one if the log was removed since the look above
+    if ((driver.status(`${path}-wal`)?.size ?? 0) < (log?.size ?? 0)) {
+      if (!isNew) trustNoMore(path, database);
+      throw refuse(path, lacksLog(path));
+    }
     // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
-    if (isEmpty(database)) make(database);
+    if (isNew) make(database);
     else check(path, database, log !== undefined, placeOf(path, driver));
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
@@ -84,12 +90,23 @@ function isEmpty(database: Database): boolean {
 }
 
 /**
+ * Notes in a file that lacks its log that it is not whole in its place either, for later starts: SQLite removes the log
+ * that it has made, and its index, when it closes the file.
+ */
+function trustNoMore(path: string, database: Database): void {
+  checkFormat(path, database);
+  database.exec("UPDATE meta SET value = '' WHERE key = 'place'");
+}
+
+/**
  * Throws a `CatgaError` if the log of a file was removed by hand: SQLite removes the index of the log before the log.
- * Looks before SQLite opens the file, because it would make an empty log, or remove the index.
+ * Looks before SQLite opens the file, because it would make an empty log, or remove the index. Looks twice: a process
+ * that closes the file removes both, and may do so between two looks.
  */
 function refuseRemovedLog(path: string, driver: FileDriver): void {
   const has = (suffix: string) => driver.status(`${path}${suffix}`) !== undefined;
-  if ((driver.status(path)?.size ?? 0) > 0 && has("-shm") && !has("-wal")) throw refuse(path, lacksLog(path));
+  const isRemoved = () => has("-shm") && !has("-wal");
+  if ((driver.status(path)?.size ?? 0) > 0 && isRemoved() && isRemoved()) throw refuse(path, lacksLog(path));
 }
 
 /**

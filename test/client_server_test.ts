@@ -438,7 +438,7 @@ async function startCutter(port: number, how: "end" | "reset") {
       });
     }
     client.pipe(upstream);
-    upstream.on("data", (chunk) => {
+    upstream.on("data", (chunk: Buffer) => {
       if (chunk.length < left) {
         left -= chunk.length;
         return void client.write(chunk);

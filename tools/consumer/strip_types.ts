@@ -17,7 +17,7 @@ for (const folder of process.argv.slice(2)) {
     if (entry.name === "package.json") {
       await writeFile(path, (await readFile(path, "utf8")).replaceAll('.ts"', '.js"'));
     } else if (entry.isFile() && entry.name.endsWith(".ts")) {
-      const source = stripTypeScriptTypes(await readFile(path, "utf8"), { mode: "transform" });
+      const source = stripTypeScriptTypes(await readFile(path, "utf8"));
       await writeFile(path.replace(/\.ts$/, ".js"), source.replace(SPECIFIER, "$1.js$2"));
       await rm(path);
     }

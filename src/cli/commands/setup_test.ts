@@ -16,7 +16,7 @@ async function rewritingProxy(target: number, subject: string, start: string) {
   const proxy = { rewritten: 0 };
   const server = createServer((client) => {
     const upstream = createConnection(target, "127.0.0.1");
-    client.on("data", (chunk) => {
+    client.on("data", (chunk: Buffer) => {
       const at = proxy.rewritten === 0 ? chunk.indexOf(`PUB ${subject} `) : -1;
       if (at >= 0) {
         proxy.rewritten++;

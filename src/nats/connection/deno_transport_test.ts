@@ -108,7 +108,7 @@ describe("DenoTransport", inDeno, () => {
     const ended = new Promise((resolve) => socket.once("end", resolve));
     transport.disconnect();
     transport.send(new Uint8Array([1]));
-    socket.on("data", (data) => arrived.push(data)).resume();
+    socket.on("data", (data: Uint8Array) => arrived.push(data)).resume();
     assertEquals(await transport.closed(), undefined);
     await ended;
     assertSame(joined(arrived), sent);

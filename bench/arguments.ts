@@ -29,6 +29,7 @@ export const SECTIONS = [
   "file",
   "masses",
   "weeks",
+  "many-nodes",
   "counts",
   "types",
   "packages",
@@ -94,8 +95,8 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
-check, explore and file, which take some minutes, masses and weeks, which take an hour, counts, types (in Deno), and
-packages: whether the reasons in docs/internals/packages.md hold
+check, explore and file, which take some minutes, masses, weeks and many-nodes, which take up to an hour, counts,
+types (in Deno), and packages: whether the reasons in docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER
 and --docs docs/figures it fills that table, too, in some 25 minutes; further words are the sections that it is to run
@@ -103,7 +104,7 @@ and --docs docs/figures it fills that table, too, in some 25 minutes; further wo
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing
   --no-peers           ours, nats.js and what is written by hand alone
-  --rounds N           so many rounds instead of each section's own number
+  --rounds N           so many rounds instead of each section's own number; so many days of weeks, nodes of many-nodes
   --transport NAME     "deno" or "node" alone; both, where both can be had
   --no-published       in Deno: on the packages of this tree, though there is a registry (CATGA_REGISTRY, else
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does

@@ -34,6 +34,7 @@ describe("arguments of the bench", () => {
         "file",
         "masses",
         "weeks",
+        "many-nodes",
       ] as const
     ) {
       assertEquals([USUAL.includes(section), parseArguments([section]).sections], [false, [section]]);

@@ -35,6 +35,7 @@ import { startup } from "./sections/startup.ts";
 import { workflows, workflowsGrowth } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
 import { streams } from "./sections/streams.ts";
+import { manyNodes } from "./sections/many_nodes.ts";
 import { weeks } from "./sections/weeks.ts";
 import { compareTrees } from "./side_by_side.ts";
 import { Stage } from "./stage.ts";
@@ -64,6 +65,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   file,
   masses,
   weeks,
+  "many-nodes": manyNodes,
   counts,
   types,
   packages,

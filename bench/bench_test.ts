@@ -52,6 +52,12 @@ await describeTrials("bench", [
     only: "deno",
   },
   { what: "weeks on virtual time", section: "weeks", tables: ["weeks-memory", "weeks-stored"], only: "bun" },
+  {
+    what: "many real nodes",
+    section: "many-nodes",
+    tables: ["many-nodes", "many-nodes-idle", "many-nodes-memory"],
+    only: "bun",
+  },
 ]);
 
 describe("programs of the bench", () => {

@@ -168,12 +168,25 @@ async function reached(since: number, total: number): Promise<number> {
 /** That of the first node: its traffic is counted. */
 let watched: NatsConnection | undefined;
 
-async function start({ namespace, nodes }: { namespace: string; nodes: number }): Promise<void> {
+/** Starts nodes; gives how many starts had to be tried again, as a platform does, of at most `again` each. */
+async function start(
+  { namespace, nodes, again = 0 }: { namespace: string; nodes: number; again?: number },
+): Promise<number> {
   const options = { namespace, transport: "node", handlers, logger: quiet } as const;
+  let repeats = 0;
   for (let i = 0; i < nodes; i++) {
-    const nats = apps.length === 0 ? watched = await connect({ servers: url }) : url;
-    apps.push(await catga({ ...options, nats }));
+    const nats = apps.length === 0 ? watched ??= await connect({ servers: url }) : url;
+    for (let tries = 0;; tries++) {
+      try {
+        apps.push(await catga({ ...options, nats }));
+        break;
+      } catch (error) {
+        if (tries === again) throw error;
+        repeats++;
+      }
+    }
   }
+  return repeats;
 }
 
 /** Waits until every node of this process sees so many, for 10 s at most; whether they do. */

@@ -386,9 +386,11 @@ class MemoryStream implements LogStream {
         if (name === this.name) this.#session.soon(() => undo.length > 0 && listener());
       }),
     ];
-    return () => {
+    const end = () => {
       for (const step of undo.splice(0)) step();
     };
+    undo.push(this.#session.onDeath(end));
+    return end;
   }
 
   /** Returns the stream, which is made anew if it was lost. Runs on the side of the simulated server. */

@@ -200,6 +200,7 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
    */
   let early: Map<string, number> | undefined = new Map();
   const undo: (() => void)[] = [];
+  let isOver = false;
 
   function arrive(change: Change): void {
     if (signal.aborted) return;
@@ -209,20 +210,24 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
     else missed.set(change.key, change);
   }
   function end(): void {
+    isOver = true;
     for (const step of undo.splice(0)) step();
   }
 
   signal.addEventListener("abort", end, { once: true });
   undo.push(() => signal.removeEventListener("abort", end));
+  undo.push(session.onDeath(end));
   undo.push(session.onStatus(({ state }) => {
     if (state === "closed") end();
     if (state === "connected") session.soon(() => outside(() => [...missed.values()].forEach(arrive)));
   }));
   try {
     const current = await session.call(() => {
-      undo.push(state.observe((change) => {
-        if (change.key.startsWith(prefix)) session.soon(() => outside(() => arrive(change)));
-      }));
+      if (!isOver) {
+        undo.push(state.observe((change) => {
+          if (change.key.startsWith(prefix)) session.soon(() => outside(() => arrive(change)));
+        }));
+      }
       return state.entries(prefix);
     });
     for (const entry of current) {

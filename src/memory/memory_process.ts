@@ -17,6 +17,7 @@ export class MemoryProcess {
   skew = 0;
   #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
+  readonly #deaths = new Set<() => void>();
 
   /** `random` decides if a process that goes on after a freeze handles its timers or its messages first. */
   constructor(clock: Clock, random: Random) {
@@ -72,6 +73,18 @@ export class MemoryProcess {
     this.#arrivals = [];
     this.#timers = [];
     this.#clock.rest();
+    const deaths = [...this.#deaths];
+    this.#deaths.clear();
+    for (const callback of deaths) callback();
+  }
+
+  /**
+   * Calls `callback` when the process is killed, until the returned function is called: what a server keeps for a
+   * process must not keep what that process held.
+   */
+  onDeath(callback: () => void): () => void {
+    this.#deaths.add(callback);
+    return () => this.#deaths.delete(callback);
   }
 
   #after(ms: number, callback: () => void, options: { background?: boolean | undefined } | undefined): Timer {

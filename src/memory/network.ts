@@ -15,6 +15,7 @@ import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { OutageSchedule } from "./outage_schedule.ts";
 import { seededRandom } from "./seeded_random.ts";
 import type { LogStorage } from "./stream_storage.ts";
+import { MemoryProcess } from "./memory_process.ts";
 import { MemoryTransport } from "./transport.ts";
 import { RestingClock } from "../ports/resting_clock.ts";
 
@@ -160,6 +161,8 @@ export class MemoryNetwork {
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #named = new Map<string, MemoryConnection>();
+  /** Names of killed apps: their connections are not kept, because a connection refers to all that its app held. */
+  readonly #killed = new Set<string>();
   /** Open connections, and closed ones whose last messages have not arrived yet; without killed ones. */
   readonly #connected = new Set<MemoryTransport>();
   #count = 0;
@@ -252,12 +255,18 @@ export class MemoryNetwork {
       kill: () => {
         MemoryTransport.prototype.kill.call(transport);
         this.#left(transport);
+        if (name === undefined || this.#named.get(name) !== connection) return;
+        this.#named.delete(name);
+        this.#killed.add(name);
       },
       // the connection is removed only after it is closed, because messages in transit need its timers until then
       close: () => MemoryTransport.prototype.close.call(transport).finally(() => this.#left(transport)),
     });
     const { name } = options;
-    if (name !== undefined) this.#named.set(name, connection);
+    if (name !== undefined) {
+      this.#named.set(name, connection);
+      this.#killed.delete(name);
+    }
     this.#outages.add(transport);
     this.#connected.add(transport);
     this.#serverClock.wake();
@@ -332,12 +341,25 @@ export class MemoryNetwork {
     return this.#find(app).programClock;
   }
 
-  #find(app: string): MemoryConnection {
+  #find(app: string): Controls {
     const found = this.#named.get(app);
     if (found) return found;
+    if (this.#killed.has(app)) return controlsOfDead(this.clock, this.random);
     const others = [...this.#named.keys()].join(", ") || "none";
     throw new TypeError(`no app ${JSON.stringify(app)} is on this network; there are ${others}`);
   }
+}
+
+/** Controls of an app: of its connection and of its clock. */
+type Controls = Pick<MemoryConnection, "cut" | "restore" | "pause" | "resume" | "kill" | "skew" | "programClock">;
+
+/** Makes the controls of an app that is dead: nothing reaches it, and the timers of its clock never fire. */
+function controlsOfDead(clock: Clock, random: Random): Controls {
+  const process = new MemoryProcess(clock, random);
+  process.kill();
+  const nothing = () => {};
+  const moves = { cut: nothing, restore: nothing, pause: nothing, resume: nothing, kill: nothing };
+  return { ...moves, skew: (ms) => void (process.skew = ms), programClock: process.clock };
 }
 
 /** Maximum difference of wall clocks: a hundred years, in ms. */

@@ -217,6 +217,11 @@ export class StoreSession {
     return this.#client?.onStatus(listener) ?? (() => {});
   }
 
+  /** Calls `callback` when the client's process is killed. Returns a function that removes the callback. */
+  onDeath(callback: () => void): () => void {
+    return this.#client?.link.process.onDeath(callback) ?? (() => {});
+  }
+
   /** Returns the error because of which the store cannot be reached now; `CLOSED`: it never can. */
   failure(): CatgaError {
     return this.#client?.status.state === "closed"

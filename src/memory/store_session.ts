@@ -112,8 +112,8 @@ export class StoreSession {
    */
   call<T>(operation: () => T, options?: StoreCallOptions): Promise<T> {
     if (!this.#alone) return this.#call(operation, options);
-    if (this.#gate !== undefined) return this.#callGated(operation, this.#gate);
-    return options?.gate === undefined ? SETTLED.then(operation) : this.#call(operation, options);
+    // an app without a network has no outages, for which `options.gate` would hold an operation back
+    return this.#gate === undefined ? SETTLED.then(operation) : this.#callGated(operation, this.#gate);
   }
 
   /** Runs an operation a microtask later, and resolves when the gate lets its answer through. */

@@ -4,6 +4,7 @@
  * wakes four times a second, which a call that waits for days should not.
  */
 import { outside } from "../data/async_context.ts";
+import { ChurnSet } from "../data/churn.ts";
 import type { Clock, Timer } from "./clock.ts";
 
 /** Options of a {@link SharedTimer}. */
@@ -16,7 +17,7 @@ interface SharedTimerOptions {
 export class SharedTimer {
   readonly #clock: Pick<Clock, "monotonic" | "after">;
   readonly #background: boolean;
-  readonly #timeouts = new Set<SharedTimeout>();
+  readonly #timeouts = new ChurnSet<SharedTimeout>();
   #timer: Timer | undefined;
   /** Time at which the timer fires, by the monotonic clock. */
   #due = Infinity;

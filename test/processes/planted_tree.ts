@@ -523,7 +523,7 @@ const PLANTS = {
   }],
   "flow-unrecorded": [{
     file: "src/flow/execution/drive_times.ts",
-    from: "    if (this.#woken.size === 0) return this.#unrecorded;\n    const times = new Map(this.#unrecorded);\n",
+    from: "    const times = new Map(this.#unrecorded);\n",
     to: "    const times = new Map<string, number>();\n",
   }],
   "flow-ended": [{

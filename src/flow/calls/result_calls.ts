@@ -5,6 +5,7 @@
 import type { AnyWorkflow, ResultOptions } from "../../contract/calls/flow.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../../data/checks.ts";
+import { ChurnSet } from "../../data/churn.ts";
 import { onAbort, within } from "../../ports/clock.ts";
 import { SharedTimer } from "../../ports/shared_timer.ts";
 import { type Journal, statusOf } from "../stored/journal.ts";
@@ -22,7 +23,7 @@ export class ResultCalls {
   /** Timeouts of the pending calls; they keep the process running. */
   readonly #timers: SharedTimer;
   /** Functions that resolve the pending calls, one for each call. */
-  readonly #open = new Set<(result: Result<unknown>) => void>();
+  readonly #open = new ChurnSet<(result: Result<unknown>) => void>();
 
   constructor(node: RunsNode, results: Results) {
     this.#node = node;

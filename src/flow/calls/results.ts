@@ -11,9 +11,11 @@
  * that this node has given out before: the sequences of the run's messages say which one is later. In the same way "no
  * run" is the answer of a read that has begun after the wait.
  */
+import { ChurnMap } from "../../data/churn.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { Gate } from "../../data/gate.ts";
 import { isRecord, isStringArray } from "../../data/checks.ts";
+import { SparseMap } from "../../data/sparse.ts";
 import { eventSubject } from "../../contract/nodes/subjects.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
@@ -60,7 +62,7 @@ interface Waited {
   /** Each with the number of the first read that has begun after its wait: what an earlier one found may be too old. */
   readonly waiters: Map<ResultListener, number>;
   /** Callers that watch what the run shows, numbered in the same way. */
-  readonly watchers: Map<ViewListener, number>;
+  readonly watchers: SparseMap<ViewListener, number>;
   /** Result of the last read for watchers. */
   shown: ShownRun | undefined;
   /** The latest view that this node has noticed since the first of the present waits began. */
@@ -85,7 +87,7 @@ interface Waited {
 /** Notices the ends of runs, and calls the listeners that wait for them. */
 export class Results {
   readonly #host: ResultsHost;
-  readonly #waiting = new Map<string, Waited>();
+  readonly #waiting = new ChurnMap<string, Waited>();
   /** Limits the number of concurrent reads: too many at once take too long, and each is then sent again. */
   readonly #reads = new Gate(MAX_CONCURRENT_READS);
   readonly #subscriptions = new Map<string, Subscription>();
@@ -125,7 +127,7 @@ export class Results {
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      const none = { waiters: new Map<ResultListener, number>(), watchers: new Map<ViewListener, number>() };
+      const none = { waiters: new Map<ResultListener, number>(), watchers: new SparseMap<ViewListener, number>() };
       const unread = { shown: undefined, latest: undefined, reads: 0, succeeded: 0, doubtful: 0 };
       this.#waiting.set(key, entry = { ref, ...none, ...unread, reading: false, looked: now, read: now });
     }

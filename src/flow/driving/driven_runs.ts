@@ -15,6 +15,7 @@
  */
 import { ALONE } from "../../contract/nodes/announcement.ts";
 import type { RefusedRun, WorkflowBody } from "../../contract/declaration/workflow_body.ts";
+import { ChurnMap } from "../../data/churn.ts";
 import { Gate } from "../../data/gate.ts";
 import { isCatgaError } from "../../error.ts";
 import { delay, doubled, type Timer, within } from "../../ports/clock.ts";
@@ -103,7 +104,7 @@ interface HeldRun {
 /** The runs that a node executes. */
 export class DrivenRuns {
   readonly #host: DrivenRunsHost;
-  readonly #held = new Map<string, HeldRun>();
+  readonly #held = new ChurnMap<string, HeldRun>();
   readonly #settled: SettledRuns;
   /**
    * By key of a run that this node's version of the workflow refused: sequence of the last message of the run that this
@@ -552,7 +553,7 @@ export class DrivenRuns {
     work(held).catch((failed) => ({ failed })).then((end) => {
       resolve(end);
       if (this.#held.get(key) === held) this.#held.delete(key);
-      // V8 keeps deleted entries of a map until the next major collection: the run must not stay with its entry
+      // calls that still wait for the entry do not need the run
       if (end !== "refused") held.drive = undefined;
       if (held.hasLease) this.#endLease(ref, end);
       this.#host.app.over();

@@ -5,6 +5,7 @@
  * ActivityHost.turn}).
  */
 import { MAX_TIMEOUT } from "../../data/checks.ts";
+import { SparseSet } from "../../data/sparse.ts";
 import type { Timer } from "../../ports/clock.ts";
 import type { DriveHost } from "./drive_host.ts";
 import { PAUSES, repeatUnless } from "../../ports/repeat.ts";
@@ -28,7 +29,7 @@ export class Activity {
   #count = 0;
   #isTurnAskedFor = false;
   #isOver = false;
-  readonly #timers = new Set<Timer>();
+  readonly #timers = new SparseSet<Timer>();
 
   constructor(host: Pick<DriveHost, "clock" | "soon">, callbacks: ActivityCallbacks) {
     this.#host = host;
@@ -54,13 +55,24 @@ export class Activity {
     });
   }
 
+  /** Counts something as in progress until {@link Activity.end} is called. */
+  begin(): void {
+    this.#count++;
+  }
+
+  /** Called when something that {@link Activity.begin} has counted is no longer in progress. */
+  end(): void {
+    this.#count--;
+    this.askForTurn();
+  }
+
   /** Runs `work`, which counts as in progress until it has settled. Resolves or rejects as `work` does. */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.#count++;
+    this.begin();
     try {
       return await work();
     } finally {
-      this.#end();
+      this.end();
     }
   }
 
@@ -116,10 +128,5 @@ export class Activity {
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();
-  }
-
-  #end(): void {
-    this.#count--;
-    this.askForTurn();
   }
 }

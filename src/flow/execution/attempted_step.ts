@@ -19,7 +19,7 @@ import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { DecidedFailure, errorOf, readable, TransientError } from "../stored/recorded_error.ts";
 import { ownOf } from "../stored/recorded_value.ts";
-import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
+import { type AttemptReports, type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
 
 /** The work of a step, and how it is tried. */
@@ -31,7 +31,7 @@ export interface StepWork {
 }
 
 /** A step that this node performs, in one or more attempts. */
-export class AttemptedStep extends StepCall {
+export class AttemptedStep extends StepCall implements AttemptReports {
   readonly #failures: FailedAttempts;
   readonly #work: AttemptWork;
   /** Timeout of one attempt of the step, in ms. */
@@ -48,6 +48,10 @@ export class AttemptedStep extends StepCall {
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;
+  /** When the attempt in progress, or the last one, began, in ms since 1970. */
+  #began = 0;
+  /** Timer that aborts the attempt in progress. */
+  #limit: Timer | undefined;
   #endPause: (() => void) | undefined;
   /**
    * The async context in which the step was called: the work runs in it, not in the context of the event that led to
@@ -127,7 +131,7 @@ export class AttemptedStep extends StepCall {
         await state.recorder.stored();
         continue;
       }
-      const outcome = await state.activity.during(() => this.#attemptOnce());
+      const outcome = await this.#attemptOnce();
       if (outcome !== "failed") return outcome;
     }
   }
@@ -146,26 +150,21 @@ export class AttemptedStep extends StepCall {
   async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
     const { name, state } = this;
     const retry = this.#retry;
+    state.activity.begin();
     state.attempts++;
     this.#hasBegun = true;
     const before = state.handedOver.get(name);
     state.handedOver.delete(name);
     const attempt = this.#attempt = before?.attempt ?? this.#newAttempt();
-    const began = before?.began ?? state.now;
-    const limit = this.#limitTime(attempt, began);
+    const began = this.#began = before?.began ?? state.now;
+    // in a later turn of the event loop, because an attempt that has ended before that turn needs no timer
+    state.host.soon(() => this.#limitTime(attempt, began));
     try {
-      attempt.reports = {
-        progress: (value) => state.recorder.progress(name, value, began),
-        show: (view) => {
-          if (state.phase !== "handler" || state.isHalting) return;
-          attempt.shown = { view, seen: state.ends.seen };
-          state.recorder.show({ t: "shown", view }, began);
-        },
-      };
+      attempt.reports = this;
       // the previous execution of the run may have dropped what the attempt has reported
       if (attempt.reported !== undefined) attempt.reports.progress(attempt.reported);
       if (attempt.shown !== undefined && state.ends.seen <= attempt.shown.seen) {
-        attempt.reports.show(attempt.shown.view);
+        attempt.reports.show(attempt.shown.view, attempt);
       }
       this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
       const outcome = await this.#ongoing.outcome;
@@ -192,9 +191,24 @@ export class AttemptedStep extends StepCall {
       if (!state.over) attempt.reports = undefined; // else the next execution of the run goes on with the attempt
       this.#attempt = undefined;
       this.#ongoing = undefined;
-      limit.cancel();
+      this.#limit?.cancel();
+      this.#limit = undefined;
       state.attempts--;
+      state.activity.end();
     }
+  }
+
+  /** The attempt in progress reports how far it is. */
+  progress(value: unknown): void {
+    this.state.recorder.progress(this.name, value, this.#began);
+  }
+
+  /** The attempt in progress shows what becomes the run's view. */
+  show(view: unknown, attempt: StepAttempt): void {
+    const { state } = this;
+    if (state.phase !== "handler" || state.isHalting) return;
+    attempt.shown = { view, seen: state.ends.seen };
+    state.recorder.show({ t: "shown", view }, this.#began);
   }
 
   #newAttempt(): StepAttempt {
@@ -206,33 +220,25 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Aborts an attempt when `timeout` ms have passed since `began`, the time at which it began. The timer is set in a
-   * later turn of the event loop, because an attempt that has ended before that turn needs none. An attempt whose time
-   * passed while this process stood still gets so much time again, once, at most `timeout` ms: it may have blocked the
-   * process and go on behind that, or what it waits for may lie unread in the sockets.
+   * Aborts an attempt that goes on when `timeout` ms have passed since `began`, the time at which it began. An attempt
+   * whose time passed while this process stood still gets so much time again, once, at most `timeout` ms: it may have
+   * blocked the process and go on behind that, or what it waits for may lie unread in the sockets.
    */
-  #limitTime(attempt: StepAttempt, began: number): Timer {
+  #limitTime(attempt: StepAttempt, began: number): void {
     const { name, state } = this;
+    if (this.#attempt !== attempt || state.over) return;
     const timeout = this.#timeout;
-    let timer: Timer | undefined;
-    state.host.soon(() => {
-      if (this.#attempt !== attempt || state.over) return;
-      limit();
+    const { clock } = state.host;
+    const left = Math.max(0, began + timeout + attempt.extended - state.now);
+    const due = clock.monotonic() + left;
+    this.#limit = state.activity.timer(left, () => {
+      const now = clock.monotonic();
+      if (attempt.extended === 0 && stoodStill(now, due)) {
+        attempt.extended = now - due + Math.min(timeout, now - due);
+        return this.#limitTime(attempt, began);
+      }
+      attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
     });
-    const limit = () => {
-      const { clock } = state.host;
-      const left = Math.max(0, began + timeout + attempt.extended - state.now);
-      const due = clock.monotonic() + left;
-      timer = state.activity.timer(left, () => {
-        const now = clock.monotonic();
-        if (attempt.extended === 0 && stoodStill(now, due)) {
-          attempt.extended = now - due + Math.min(timeout, now - due);
-          return limit();
-        }
-        attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
-      });
-    };
-    return { cancel: () => timer?.cancel() };
   }
 
   /**

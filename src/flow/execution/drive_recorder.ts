@@ -31,6 +31,7 @@
  *    without an answer.
  */
 import { encodeValue } from "../../data/encoding.ts";
+import { SparseMap } from "../../data/sparse.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { STORED_DEPTH } from "../../data/value_text.ts";
 import { type Timer, token } from "../../ports/clock.ts";
@@ -140,7 +141,7 @@ export class DriveRecorder {
   /** Set while outcomes of a list's steps may wait for further ones. */
   #gathering: Timer | undefined;
   /** By step: its progress that is not queued yet, and the time at which it is due, in ms since 1970. */
-  readonly #progress = new Map<string, { readonly value: unknown; readonly due: number }>();
+  readonly #progress = new SparseMap<string, { readonly value: unknown; readonly due: number }>();
   /** Number of ends after which an earlier execution of the run has recorded a view; -1: none has. */
   readonly #shownBefore: number;
 
@@ -506,7 +507,7 @@ export class DriveRecorder {
     const [ref, journal] = [this.#ref, this.#journal];
     while (!this.#lost && !this.#drive.over) {
       entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
-      entries = entries.map((entry) => this.#asRetried(entry));
+      if (entries.some(isStuck)) entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
       const again = entries.at(-1)!;
@@ -743,6 +744,7 @@ const NEXT = new WeakMap<JournalEntry, NextAttempt>();
 
 /** Makes one entry of entries about steps of a list that follow each other. */
 function together(entries: readonly JournalEntry[]): readonly JournalEntry[] {
+  if (!entries.some((entry) => LISTED.has(entry))) return entries;
   const stored: JournalEntry[] = [];
   let listed: ListedEntry[] = [];
   for (const [i, entry] of entries.entries()) {

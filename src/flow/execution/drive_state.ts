@@ -13,7 +13,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_NAME_LENGTH } from "../../contract/declaration/contract.ts";
-import type { MaybePromise } from "../../contract/schemas/schema.ts";
+import { isFailure } from "../../contract/calls/result.ts";
 import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { show } from "../../data/checks.ts";
 import { withCarried } from "../../dispatch/carried_headers.ts";
@@ -23,7 +23,10 @@ import type { DriveHost, DueTime } from "./drive_host.ts";
 import { DriveTimes } from "./drive_times.ts";
 import { Ends } from "./ends.ts";
 import type { Journal } from "../stored/journal.ts";
-import type { OngoingAttempts } from "./step_attempt.ts";
+import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import { decided } from "../stored/recorded_error.ts";
+import { copyOf } from "../stored/recorded_value.ts";
+import type { OngoingAttempts, StepAttempt } from "./step_attempt.ts";
 import { DriveRecorder } from "./drive_recorder.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
@@ -264,14 +267,25 @@ export class DriveState {
     );
   }
 
-  /** Calls the function of a step; {@link DriveState.checkOutside} throws until the function has ended. */
-  async performStep<T>(step: string, fn: () => MaybePromise<T>): Promise<T> {
+  /**
+   * Calls the function of a step, and resolves with the outcome. {@link DriveState.checkOutside} throws until the
+   * function has ended.
+   */
+  async performStep(
+    step: string,
+    fn: (attempt: StepAttempt) => unknown,
+    attempt: StepAttempt,
+  ): Promise<RecordedOutcome> {
     const performed: PerformedStep = { state: this, step };
+    let value: unknown;
     try {
-      return await PERFORMED.run(performed, fn);
+      value = await PERFORMED.run(performed, fn, attempt);
     } finally {
       performed.state = undefined;
     }
+    const { mostBytes } = this.host.log;
+    if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
+    return { ok: true, value: copyOf(value, "the result", mostBytes) };
   }
 
   /**

@@ -2,6 +2,7 @@
  * The times of one execution of a run: schedules that have fired, schedules that it stores, and pauses after failed
  * attempts.
  */
+import { SparseMap } from "../../data/sparse.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { Journal } from "../stored/journal.ts";
@@ -30,13 +31,13 @@ export class DriveTimes {
   readonly #activity: Activity;
   readonly #refuse: (step: string, error: RecordedError) => void;
   /** By step: the latest time for which a schedule was set that has fired, in ms since 1970 by the server's clock. */
-  readonly #due = new Map<string, number>();
+  readonly #due = new SparseMap<string, number>();
   /** By step: the time for which this execution has stored a schedule, in ms since 1970. */
-  readonly #woken = new Map<string, number>();
+  readonly #woken = new SparseMap<string, number>();
   /**
    * By step: the time for which an earlier execution may have stored a schedule without recording it, in ms since 1970.
    */
-  readonly #unrecorded: Map<string, number>;
+  readonly #unrecorded = new SparseMap<string, number>();
   readonly #givenBack: Promise<string | undefined>[] = [];
 
   /**
@@ -52,7 +53,7 @@ export class DriveTimes {
     this.#journal = journal;
     this.#activity = activity;
     this.#refuse = refuse;
-    this.#unrecorded = new Map(unrecorded);
+    for (const [step, at] of unrecorded) this.#unrecorded.set(step, at);
     for (const one of due) this.timerFired(one);
   }
 
@@ -76,7 +77,6 @@ export class DriveTimes {
 
   /** Times of schedules that may be stored without being recorded, in ms since 1970, by step. */
   get unrecorded(): ReadonlyMap<string, number> {
-    if (this.#woken.size === 0) return this.#unrecorded;
     const times = new Map(this.#unrecorded);
     for (const [step, at] of this.#woken) times.set(step, Math.max(at, times.get(step) ?? 0));
     return times;
@@ -84,8 +84,8 @@ export class DriveTimes {
 
   /** Steps that may have a schedule which no entry records, and which fires later than `FIRES` ms from now. */
   get unrecordedLate(): readonly string[] {
+    if (this.#unrecorded.size + this.#woken.size === 0) return [];
     const { unrecorded } = this;
-    if (unrecorded.size === 0) return [];
     const late = this.#host.clock.now() + FIRES;
     const recorded = new Set(this.#journal.schedulesAfter(late));
     return [...unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);

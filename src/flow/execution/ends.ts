@@ -4,6 +4,7 @@
  * the handler.
  */
 import type { Activity } from "./activity.ts";
+import { SparseSet } from "../../data/sparse.ts";
 import type { Journal } from "../stored/journal.ts";
 
 /** Dependencies of {@link Ends}, which pass ends of steps to a handler, on the execution of the run. */
@@ -37,7 +38,7 @@ export class Ends {
   /** Number of ends, in the order of the journal, that the handler has seen, or that were passed over. */
   seen = 0;
   /** Names of the steps, sleeps and waits whose ends the handler saw before the ends were stored. */
-  readonly #ahead = new Set<string>();
+  readonly #ahead = new SparseSet<string>();
   /** Number of ends that the handler awaits and has not seen. */
   #asked = 0;
   /** Callbacks for ends that were skipped (`passOver`) before the handler awaited them. */

@@ -26,7 +26,7 @@ export type AttemptWork = (attempt: StepAttempt, headers: MessageHeaders | undef
 /** Receives what an attempt reports; `view`: what its run shows. */
 export interface AttemptReports {
   progress(value: unknown): void;
-  show(view: unknown): void;
+  show(view: unknown, attempt: StepAttempt): void;
 }
 
 /** An attempt of a step: the argument of the step's function. */
@@ -87,7 +87,7 @@ export class StepAttempt implements Step<unknown, unknown> {
   /** Bound, as {@link StepAttempt.progress} is. */
   readonly show = (view: unknown): void => {
     const value = shownValue("show", view, this.#mostBytes);
-    if (this.#aborted === undefined) this.reports?.show(value);
+    if (this.#aborted === undefined) this.reports?.show(value, this);
   };
 
   abort(why: CatgaError): void {

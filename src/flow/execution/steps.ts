@@ -28,6 +28,7 @@ import {
   MAX_TIMEOUT,
   show,
 } from "../../data/checks.ts";
+import { SparseMap } from "../../data/sparse.ts";
 import { CatgaError } from "../../error.ts";
 import { AttemptedStep } from "./attempted_step.ts";
 import { ChildStep } from "./child_step.ts";
@@ -35,8 +36,7 @@ import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import { undoName } from "../stored/journal.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
-import { decided } from "../stored/recorded_error.ts";
-import { copyOf, valueOf } from "../stored/recorded_value.ts";
+import { valueOf } from "../stored/recorded_value.ts";
 import { checkExistingRun, checkQuestion } from "../calls/run_arguments.ts";
 import { asking } from "./asked_attempt.ts";
 import { sending } from "./sent_attempt.ts";
@@ -63,8 +63,8 @@ export class Steps {
   readonly #failures: FailedAttempts;
   /** By name: steps that had no recorded outcome when they were called. */
   readonly #steps = new Map<string, StepCall>();
-  readonly #undos = new Map<string, Undo>();
-  readonly #policies = new Map<string, StepPolicy>();
+  readonly #undos = new SparseMap<string, Undo>();
+  readonly #policies = new SparseMap<string, StepPolicy>();
 
   constructor(state: DriveState, failures: FailedAttempts) {
     this.#state = state;
@@ -103,7 +103,7 @@ export class Steps {
     return this.#undos.get(step);
   }
 
-  /** Returns how a step that was called is tried again, and its timeout. */
+  /** Returns how the `undo` of a step that was called is tried again, and its timeout. */
   policyOf(step: string): StepPolicy {
     return this.#policies.get(step)!;
   }
@@ -149,12 +149,7 @@ export class Steps {
     if (typeof fn !== "function") {
       return state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
-    const make = this.#attempted(timeout, async (attempt) => {
-      const value = await state.performStep(name, () => fn(attempt));
-      const { mostBytes } = state.host.log;
-      if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
-      return { ok: true, value: copyOf(value, "the result", mostBytes) };
-    });
+    const make = this.#attempted(timeout, (attempt) => state.performStep(name, fn, attempt));
     return this.#call(name, options, make, { together }) as Promise<T>; // the step's value has its function's type
   }
 
@@ -285,9 +280,11 @@ export class Steps {
     }
     const isMain = state.phase === "handler";
     const hasUndo = isMain && options.undo !== undefined;
-    const policy = this.#setPolicy(name, options);
+    const { retry = {}, timeout = state.host.app.timeout } = options;
+    const policy = { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout };
     this.#mayPause(name, policy);
     if (hasUndo) {
+      this.#policies.set(name, policy);
       this.#setUndo(name, options.undo as Undo);
       this.#mayPause(undoName(name), policy);
     }
@@ -305,12 +302,6 @@ export class Steps {
       step.begin();
     }
     return promise;
-  }
-
-  #setPolicy(name: string, { retry = {}, timeout = this.#state.host.app.timeout }: StepOptions<never>): StepPolicy {
-    const policy = { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout };
-    this.#policies.set(name, policy);
-    return policy;
   }
 
   /**

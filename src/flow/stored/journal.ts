@@ -6,6 +6,7 @@
  */
 import type { RunStatus } from "../../contract/calls/flow.ts";
 import { ANSWER_KEEP } from "../../contract/declaration/workflow.ts";
+import { SparseMap, SparseSet } from "../../data/sparse.ts";
 import { fingerprint } from "../../data/value_text.ts";
 import {
   type Again,
@@ -119,11 +120,11 @@ export class Journal {
    */
   readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
   /** Steps whose outcome an operator gave by hand, and of which no other entry exists. */
-  readonly strays = new Set<string>();
+  readonly strays = new SparseSet<string>();
   /** The names of steps, sleeps and waits that have ended, in the order of their ends. */
   readonly ends: string[] = [];
   /** Failed attempts of the steps that have no outcome, by step, and of the handler, under the empty name. */
-  readonly failures = new Map<string, Failures>();
+  readonly failures = new SparseMap<string, Failures>();
   /**
    * Names of steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: not
    * known, because a process may have continued the run after the handler threw, or did not know which steps earlier
@@ -131,28 +132,28 @@ export class Journal {
    */
   begun: ReadonlySet<string> | undefined;
   /** Steps, ended ones included, of which a failed attempt is recorded. */
-  readonly everFailed = new Set<string>();
+  readonly everFailed = new SparseSet<string>();
   /** Names of all steps with an `undo` that, by any recorded error of the handler, may have begun. */
-  readonly everBegun = new Set<string>();
-  readonly sleeps = new Map<string, Timed>();
+  readonly everBegun = new SparseSet<string>();
+  readonly sleeps = new SparseMap<string, Timed>();
   /** Sleeps that have ended: by name, the number of the entry that ended the sleep. */
-  readonly woken = new Map<string, number>();
-  readonly waits = new Map<string, Timed & { readonly signal: string; readonly callback: boolean }>();
+  readonly woken = new SparseMap<string, number>();
+  readonly waits = new SparseMap<string, Timed & { readonly signal: string; readonly callback: boolean }>();
   /**
    * Waits that have ended: by name, `n`, the number of the signal that the wait took (`undefined`: it timed out), and
    * `index`, the number of the entry.
    */
-  readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
+  readonly took = new SparseMap<string, { readonly n: number | undefined; readonly index: number }>();
   /**
    * By {@link signalKey} of a signal or question: the numbers of those received that no wait has taken, oldest first.
    */
-  readonly signals = new Map<string, Set<number>>();
+  readonly signals = new SparseMap<string, Set<number>>();
   /** The answers to questions, by {@link answerKey}. */
-  readonly answers = new Map<string, Omit<KeptAnswer, "key">>();
+  readonly answers = new SparseMap<string, Omit<KeptAnswer, "key">>();
   /** The secret from which tokens of callbacks are made; it goes on over all lives. `undefined`: there is none. */
   secret: string | undefined;
   /** By {@link callbackKey}: callbacks that were completed, in this life, or a short time ago in an earlier one. */
-  readonly completed = new Map<string, { readonly outcome: string; readonly at: number }>();
+  readonly completed = new SparseMap<string, { readonly outcome: string; readonly at: number }>();
   /** Number of the run's life: 1, and one more with each `flow.again`. */
   life = 1;
   /** Sequence of the message that began this life; 0: it is the first. */
@@ -164,13 +165,13 @@ export class Journal {
    * the life needs, and `time`, when the life began, in ms since 1970.
    */
   readonly lives: { readonly first: number; readonly time: number }[] = [];
-  readonly children = new Map<
+  readonly children = new SparseMap<
     string,
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
-  readonly undone = new Set<string>();
+  readonly undone = new SparseSet<string>();
   /** By step without an outcome: the progress that it has reported last. `since`: when it reported the first. */
-  readonly progress = new Map<string, { readonly value: unknown; readonly since: number }>();
+  readonly progress = new SparseMap<string, { readonly value: unknown; readonly since: number }>();
   /** The view that the handler has shown last; `undefined`: none. */
   view: ShownView | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
@@ -183,24 +184,24 @@ export class Journal {
   /** Number of takeovers of the run, from one node to the next, since the last entry of another kind was recorded. */
   takeovers = 0;
   /** By number, which goes on over all lives. */
-  readonly #signals = new Map<number, ReceivedSignal>();
+  readonly #signals = new SparseMap<number, ReceivedSignal>();
   /** Number of the next signal or question. */
   #next = 0;
   /**
    * By key and id of a signal or question: when it was stored, in ms since 1970; -Infinity for an id that counts in
    * this life alone, because no program has given it. (A run of 130 signals a second would else hand 16,000 over.)
    */
-  readonly #ids = new Map<string, number>();
+  readonly #ids = new SparseMap<string, number>();
   /** The entries `carried` of this life by name, each with the sequence of its message. */
-  readonly #parts = new Map<string, Pick<Again, "open" | "answers" | "ids"> & { readonly sequence: number }>();
+  readonly #parts = new SparseMap<string, Pick<Again, "open" | "answers" | "ids"> & { readonly sequence: number }>();
   /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
-  readonly #hastened = new Set<string>();
+  readonly #hastened = new SparseSet<string>();
   /** By step: the time of the schedule that was stored for it, in ms since 1970. */
-  readonly #schedules = new Map<string, number>();
+  readonly #schedules = new SparseMap<string, number>();
   /** Number of entries of this life that report the end of a child. */
   #childEnds = 0;
   /** Recorded outcomes of child runs that have ended, by the parent's step together with the child. */
-  readonly #told = new Map<string, RecordedOutcome>();
+  readonly #told = new SparseMap<string, RecordedOutcome>();
 
   /** Applies a stored message to the state. Call it once for each message of the run, in order. */
   apply({ sequence, time, holder, entries, mark }: RunLogMessage): void {

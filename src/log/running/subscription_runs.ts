@@ -11,6 +11,7 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import type { UnderWay } from "../../ports/under_way.ts";
+import { ChurnMap } from "../../data/churn.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
@@ -55,7 +56,7 @@ export interface SubscriptionRunsOptions {
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by message id. */
-  readonly #running: Map<string, RunningMessage> = new Map();
+  readonly #running = new ChurnMap<string, RunningMessage>();
   /**
    * Ring buffer of the last ended runs. Each takes three elements: position and time of its message, and the time at
    * which the run ended, by the monotonic clock.

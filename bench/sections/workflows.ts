@@ -18,6 +18,9 @@ const FOLLOWED = "by hand, followed by a second process";
 const LED = "by hand, with steps over transport-node, led by a second process";
 /** Rows by hand with a second process: over one transport only, and not on the server that syncs each write. */
 const SINGLE = [FOLLOWED, LED];
+/** In one process without NATS. */
+const LOCAL = "in one process without NATS";
+const LOCAL_BY_HAND = `by hand, ${LOCAL}`;
 const OWN = "Catga";
 const SYNCED = "each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
@@ -44,10 +47,14 @@ export const workflows: Measure = async (stage, effort, company) => {
       ...{ name: LED, file: "programs/workflows_led.ts", nodes: 1, options: { transport: "node" } },
       against: byHand.map(({ name }) => name),
     },
+    { name: LOCAL_BY_HAND, file: "programs/workflows_local.ts", nodes: 0, options: { variant: RAW } },
+    { name: `${OWN}, ${LOCAL}`, file: "programs/workflows_local.ts", nodes: 0, against: [LOCAL_BY_HAND] },
     ...all.map(onSynced),
     ...effort.peers ? [RESTATE] : [],
   ]);
-  const catga = contestants.filter(({ name }) => name.startsWith(OWN) && !name.includes(SYNCED));
+  const catga = contestants.filter(({ name }) =>
+    name.startsWith(OWN) && !name.includes(SYNCED) && !name.includes(LOCAL)
+  );
   const tables = await together(contestants, effort);
   return effort.floors ? tables : [...tables, await resuming(catga, effort), await waking(catga, effort)];
 };
@@ -153,6 +160,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
         "followed: the second process reads them and knows which runs are open, which is the least that lets it go on with them",
         "led: a handler with three steps; the second process hands starts out and records how far runs have ended, as a leader does",
+        "in one process without NATS: four appends by hand to the store in memory that the run of Catga is stored in",
         "Restate syncs what it stores to the disk, nats-server every two minutes; each write: with sync_interval: always",
       ],
     },

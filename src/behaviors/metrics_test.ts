@@ -347,6 +347,23 @@ describe("metrics of the log", () => {
     cluster.apps.clear();
   });
 
+  it("counts what a limit has skipped, once a second", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const go = Promise.withResolvers<void>();
+    const handlers = Booked.on(() => go.promise, { name: "once", limit: { running: 1, over: "skip" } });
+    const app = await cluster.start("s", { service: "shop", behaviors: [metrics()], handlers });
+    await clock.advance(5_000); // time for the subscription to get a leader
+    await clock.until(Promise.all([1, 2, 3, 4, 5].map((n) => app.publish(Booked, { n }))));
+    await clock.advance(3_000);
+    const own = (await of("skipped")).filter(({ attributes }) => attributes["catga.subscription"] === "shop/once");
+    assertEquals(own, [
+      { attributes: { "catga.subscription": "shop/once", "catga.contract": "Booked" }, value: 4 },
+    ]);
+    go.resolve();
+    await clock.advance(1_000);
+  });
+
   it("shows what has slots of a limit and what waits for it, from the node that leads, and 0 when that is over", async () => {
     await using cluster = new MemoryCluster();
     const { clock } = cluster;

@@ -48,6 +48,25 @@ describe("catga({ file })", () => {
     assertEquals({ heard, runs }, { heard: [1, 2, 3], runs: 1 });
   });
 
+  it("what a limit has skipped does not come again, and is counted, with the next app on the file", async () => {
+    const file = join(folder.path, "shop.db");
+    const heard: number[] = [];
+    const gate = Promise.withResolvers<void>();
+    const handlers = Told.on(async ({ i }) => {
+      heard.push(i);
+      await gate.promise;
+    }, { name: "hears", limit: { running: 1, over: "skip" } });
+    const first = await catga({ handlers, file });
+    for (const i of [1, 2, 3]) unwrap(await first.publish(Told, { i }));
+    await eventually("two to be skipped", async () => (await first.subscriptions())[0].skipped === 2);
+    gate.resolve();
+    await first.drain();
+    await using next = await catga({ handlers, file });
+    unwrap(await next.publish(Told, { i: 4 }));
+    await eventually("the next one", () => heard.includes(4));
+    assertEquals([heard, (await next.subscriptions())[0].skipped], [[1, 4], 2]);
+  });
+
   it("an app that waits writes nothing", async () => {
     const file = join(folder.path, "shop.db");
     await using app = await catga({ file, handlers: Told.on(() => {}, { name: "hears" }) });

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
@@ -335,6 +335,22 @@ describe("Subscriptions, when handlers fail", () => {
     broken = false;
     await cluster.until("all handled", () => cluster.ends.length === 500, 1_000_000);
     assertEquals(cluster.nodes[0].state("billing")?.state, "leading");
+    cluster.close();
+  });
+
+  it("say of which contract, and of which key most are, when nothing more can be parked", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 100, delay: [60_000, 60_000] as const } } };
+    await cluster.node("a", { handles, run: () => ["BROKEN", "no", 0] as const, mostParked: 40 });
+    for (let i = 0; i < 10; i++) await cluster.publish("Placed", events(50, 60, 50 * i));
+    await cluster.until("it has stopped", () => cluster.nodes[0].state("billing")?.state === "stopped");
+    const [stopped] = cluster.seen.flatMap((seen) =>
+      seen.type === "subscription" && seen.state === "stopped" ? [seen.reason ?? ""] : []
+    );
+    assertMatch(
+      stopped,
+      /has 40 messages put aside, of 40 at most, 40 of them of Placed \(BROKEN\), \d+ with the key "/,
+    );
     cluster.close();
   });
 

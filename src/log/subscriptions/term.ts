@@ -5,6 +5,7 @@
 import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { SubscriptionHealth, SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
+import { show } from "../../data/checks.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
 import { type LogLoss, MAX_SERVER_LAG, type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -772,16 +773,21 @@ function overridesError(reason: string): CatgaError {
   return new CatgaError("INVALID_MESSAGE", `it is invalid (${reason}), and has no effect: set it again`);
 }
 
-/** Says of which contract, with which error, most of the parked messages are. */
+/** Says of which contract, with which error, and of which tenant or key most of the parked messages are. */
 function mostOf(parked: Iterable<Item>): string {
-  const counts = new Map<string, number>();
-  for (const { category: { name }, error, awaitsNode, line } of parked) {
+  const [counts, owners] = [new Map<string, number>(), new Map<string, number>()];
+  const count = (of: Map<string, number>, what: string) => of.set(what, (of.get(what) ?? 0) + 1);
+  for (const { category: { name }, error, awaitsNode, line, tenant, key } of parked) {
+    if (awaitsNode) continue;
     const code = (error ?? line?.first?.error)?.code;
-    const who = `${printable(name)}${code === undefined ? "" : ` (${printable(code)})`}`;
-    if (!awaitsNode) counts.set(who, (counts.get(who) ?? 0) + 1);
+    count(counts, `${printable(name)}${code === undefined ? "" : ` (${printable(code)})`}`);
+    const owner = tenant === undefined ? key : tenant.name;
+    if (owner !== undefined) count(owners, `${tenant === undefined ? "with the key" : "of the tenant"} ${show(owner)}`);
   }
-  const [[who, count] = ["no contract", 0]] = [...counts].sort(([, a], [, b]) => b - a);
-  return `${count} of them of ${who}`;
+  const first = (of: Map<string, number>) => [...of].sort(([, a], [, b]) => b - a)[0];
+  const [who, most] = first(counts) ?? ["no contract", 0];
+  const [owner, owned] = first(owners) ?? ["", 0];
+  return `${most} of them of ${who}${owned > 1 ? `, ${owned} ${owner}` : ""}`;
 }
 
 /**

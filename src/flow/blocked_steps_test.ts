@@ -132,7 +132,7 @@ describe("a step that blocks its process and fails", () => {
           const { cluster, begun } = await failing(ids, ms, 2_000);
           const app = cluster.app("a");
           unwrap(await cluster.until(app.start(Throws, { undo, why: "throws" }, { id: "1" })));
-          await cluster.advance(3 * nodes * (ms + LIMIT));
+          await cluster.advance(3 * ms + LIMIT);
           const [info] = await cluster.until(Array.fromAsync(app.runs({ workflow: "Throws", id: "1" })));
           const name = undo ? "@undo done" : "compute";
           const [{ attempts, error }] = info.pending.filter((one) => one.name === name);

@@ -504,7 +504,7 @@ const PLANTS = {
   "flow-thawed": [{
     file: "src/flow/execution/drive_recorder.ts",
     from: "if (now - this.#confirmed <= CONFIRMED_FOR) return true;",
-    to: "if (now > 0) return true;",
+    to: "return true;",
   }],
   "flow-loser": [{
     file: "src/flow/execution/run_ending.ts",

@@ -133,7 +133,9 @@ async function run(line: string, { folder, runtime, binary, env: more, isDone }:
     );
   const env = { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...more };
   // `exec`: Ctrl-C reaches the program itself
-  const text = isDone === undefined ? command : `exec ${command}`;
+  const ready = isDone === undefined ? command : `exec ${command}`;
+  // one pipe for all that is printed: of two, what the shell says of a killed program may be read late
+  const text = `exec 2>&1; ${ready}`;
   const child = spawn("sh", ["-c", text], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   const late = setTimeout(() => child.kill("SIGKILL"), LIMIT);
   let output = "";

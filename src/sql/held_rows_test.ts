@@ -23,4 +23,16 @@ describe("rows that are held", () => {
     held.found([], held.leftOut([]));
     assertEquals([held.why, held.has(ROW)], [undefined, false]);
   });
+
+  it("wait longer by each attempt, however many of them an attempt has sent (the pause doubled with each)", async () => {
+    const clock = new VirtualClock();
+    const held = new HeldRows(clock, 100);
+    const pauses: number[] = [];
+    for (let attempt = 0; attempt < 3; attempt++) {
+      for (let row = 0; row < 8; row++) held.fail(ROW, "away", 0, 10_000);
+      pauses.push(held.pause);
+      await clock.advance(held.pause);
+    }
+    assertEquals(pauses, [100, 200, 400]);
+  });
 });

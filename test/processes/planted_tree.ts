@@ -684,8 +684,8 @@ const PLANTS = {
   }],
   "fair-taken": [{
     file: "src/log/subscriptions/passed_messages.ts",
-    from: "    this.#openBefore = this.#open;\n    this.#open = undefined;\n    if (!this.#isUnsure) return;",
-    to: "    this.#openBefore ??= this.#open;\n    this.#open = undefined;\n    if (!this.#isUnsure) return;",
+    from: "    this.#openBefore = this.#open;\n    this.#open = undefined;\n    this.#isSureTo(",
+    to: "    this.#openBefore ??= this.#open;\n    this.#open = undefined;\n    this.#isSureTo(",
   }],
   "fair-renamed": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -138,7 +138,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["callback-read", /told ok of/],
       ["callback-foreign", /token of another callback/],
       ["callback-late", /told ok of/],
-      ["callback-life", /token of an earlier life/],
+      ["callback-life", /token of an earlier life/, 1],
       ["callback-secret", /a callback: NO_CALLBACK|a token of an earlier life/],
       ["callback-ended", /outlives its run/],
     ],
@@ -159,7 +159,7 @@ const SIMULATIONS: readonly Simulation[] = [
     seeds: 900,
     plants: [
       ["entity-expect", /continues version/, 120],
-      ["entity-epoch", /loads version|is there twice/, 144],
+      ["entity-epoch", /loads version|is there twice/, 147],
       ["entity-record", /is there twice/, 120],
       ["entity-confirm", /was not that of the entity while it waited/, 120],
       ["entity-ended", /was refused and is there/, 220],

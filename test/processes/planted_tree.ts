@@ -503,7 +503,7 @@ const PLANTS = {
   }],
   "flow-thawed": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "if (now - this.#confirmed <= CONFIRMED_FOR) return true;",
+    from: "if (this.#host.clock.monotonic() - this.#confirmed <= CONFIRMED_FOR) return true;",
     to: "return true;",
   }],
   "flow-loser": [{

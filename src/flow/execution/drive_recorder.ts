@@ -98,6 +98,8 @@ export class DriveRecorder {
   readonly #life: number;
   /** Time at which this node was last known to execute the run, by the monotonic clock. */
   #confirmed: number;
+  /** The read of the run before an attempt; `undefined`: there is none. */
+  #confirming: Promise<void> | undefined;
   /** Name of the message that is being appended: it may be read before the append is acknowledged. */
   #appending: string | undefined;
   /** Entries that are not stored yet. */
@@ -366,18 +368,24 @@ export class DriveRecorder {
         this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
       }
       if (!this.#isStoring || this.#mayGoAhead(together)) {
-        const now = this.#host.clock.monotonic();
-        if (now - this.#confirmed <= CONFIRMED_FOR) return true;
-        // this process may have stood still: another node may execute the run, and have made further attempts. If the
-        // run cannot be read now, the attempt begins, as the step would else wait for the store
-        this.#confirmed = now;
-        await this.readNews();
+        if (this.#host.clock.monotonic() - this.#confirmed <= CONFIRMED_FOR) return true;
+        // this process may have stood still: another node may execute the run, and have made further attempts
+        await (this.#confirming ??= this.#confirm());
         continue;
       }
       // a step of a list looks again after each append: what others of the list have recorded meanwhile may wait
       await (together > 0 ? this.#storeQueue() : this.stored());
     }
     return false;
+  }
+
+  /** Reads the run once; if it cannot be read now, attempts begin, as their steps would else wait for the store. */
+  async #confirm(): Promise<void> {
+    const { clock } = this.#host;
+    const began = clock.monotonic();
+    const isRead = await this.readNews();
+    this.#confirmed = Math.max(this.#confirmed, isRead ? began : clock.monotonic());
+    this.#confirming = undefined;
   }
 
   #mayGoAhead(together: number): boolean {

@@ -254,9 +254,8 @@ const PLANTS = {
   }],
   "flow-stored": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from:
-      "      if (!this.#isStoring || this.#mayGoAhead(together)) return true;\n      // a step of a list looks again after each append: what others of the list have recorded meanwhile may wait\n      await (together > 0 ? this.#storeQueue() : this.stored());\n",
-    to: "      void this.stored();\n      return true;\n",
+    from: "      if (!this.#isStoring || this.#mayGoAhead(together)) {\n",
+    to: "      void this.stored();\n      if (together >= 0) {\n",
   }],
   "flow-parallel": [{
     file: "src/flow/execution/drive.ts",
@@ -397,8 +396,8 @@ const PLANTS = {
   }],
   "flow-retried": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "return this.#journal.retriedAt < decidedAt ? entry :",
-    to: "return this.#journal.retriedAt < Infinity * decidedAt ? entry :",
+    from: "if (this.#journal.retriedAt < decidedAt) return entry;",
+    to: "if (this.#journal.retriedAt < Infinity * decidedAt) return entry;",
   }],
   "flow-begun": [{
     file: "src/flow/execution/drive_state.ts",

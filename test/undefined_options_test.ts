@@ -171,6 +171,7 @@ const cluster_: Undefined<TestClusterOptions> = {
 };
 const explore_: Undefined<Omit<ExploreOptions, "workload">> = {
   file: undefined,
+  sql: undefined,
   handlers: undefined,
   nodes: undefined,
   deploys: undefined,

@@ -59,7 +59,7 @@ export interface EdgeHandlerOptions<Given = unknown> {
   bodyTimeout?: number | undefined;
   /**
    * Maximum time that a client may wait for a result (`Prefer: wait=…`), in ms, 0 to 2^31 - 1. Default: 30,000; in Bun
-   * 8,000, because `Bun.serve` ends a connection on which nothing was sent for 10 s.
+   * 5,000, because `Bun.serve` ends a connection on which nothing was sent for 8 to 12 s.
    */
   maxWait?: number | undefined;
   /**
@@ -163,5 +163,8 @@ const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "bu
 export const MAX_BODY = 1_048_576;
 /** Default of `bodyTimeout`, in ms. */
 export const BODY_TIMEOUT = 10_000;
-/** Default of `maxWait`, in ms: `Bun.serve` ends a connection on which nothing was sent for 10 s. */
-export const MAX_WAIT = "Bun" in globalThis ? 8_000 : 30_000;
+/**
+ * Default of `maxWait`, in ms: `Bun.serve` ends a connection on which nothing was sent for 8 to 12 s, because it looks
+ * every 4 s for those that are idle for 10 s.
+ */
+export const MAX_WAIT = "Bun" in globalThis ? 5_000 : 30_000;

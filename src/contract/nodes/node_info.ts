@@ -252,6 +252,7 @@ export interface LimitOverride {
 
 /** The pause of one key of a limit by an operator. */
 export interface KeyPause extends SubscriptionPause {
+  /** The key whose messages wait. */
   readonly key: string;
 }
 
@@ -267,11 +268,12 @@ export interface LimitSetting {
   readonly burst?: number;
 }
 
-/**
- * State of a limit of a subscription, in its leader. `name`: of the limit, or its contract and place among the limits
- * of the handler, as `Paid/0`; then `by key` if each key has the limit for itself.
- */
+/** State of a limit of a subscription, in its leader. */
 export interface LimitHealth {
+  /**
+   * Name of the limit, or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each key
+   * has the limit for itself.
+   */
   readonly name: string;
   /** Number of messages that have a slot. */
   readonly running: number;
@@ -291,7 +293,9 @@ export interface LimitHealth {
 export interface WaitingKey {
   /** The key; a long one is cut after 200 characters. */
   readonly key: string;
+  /** Number of its messages that have a slot. */
   readonly running: number;
+  /** Number of its messages that wait for the limit. */
   readonly waiting: number;
 }
 

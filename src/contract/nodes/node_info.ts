@@ -271,8 +271,8 @@ export interface LimitSetting {
 /** State of a limit of a subscription, in its leader. */
 export interface LimitHealth {
   /**
-   * Name of the limit, or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each key
-   * has the limit for itself.
+   * Name of the limit, or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each
+   * key has the limit for itself.
    */
   readonly name: string;
   /** Number of messages that have a slot. */

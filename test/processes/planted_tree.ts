@@ -59,7 +59,8 @@ interface Change {
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
- *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
+ *   they have stored; `flow-undriven`: so do nodes that do not drive the run; `flow-refusing`: those whose version
+ *   refuses it, once they have; `flow-refuses-again`: or before they do so again. `flow-loser`: a step that lost a race
  *   does not learn that its run has ended; `flow-performed`: nobody is told what a node did that was taken over;
  *   `flow-tried`: nor in what it failed; `flow-told-twice`: or it is told twice; `flow-limited`: what was told ends no
  *   step; `flow-excused`: a standstill is an attempt of each step; `flow-thawed`: an attempt begins on an old journal;
@@ -467,13 +468,23 @@ const PLANTS = {
   }],
   "flow-unanswered": [{
     file: "src/flow/driving/driven_runs.ts",
-    from: "      return await held.drive.starved;\n",
-    to: "      return;\n",
+    from: "return await drive.starved;\n",
+    to: "return;\n",
   }],
   "flow-undriven": [{
     file: "src/flow/driving/driven_runs.ts",
     from: "    await within(clock, UNDRIVEN_PAUSE, goesOn);\n",
     to: "    void goesOn;\n",
+  }],
+  "flow-refusing": [{
+    file: "src/flow/driving/driven_runs.ts",
+    from: 'end === "refused" ? new Promise(() => {}) : undefined',
+    to: "void end",
+  }],
+  "flow-refuses-again": [{
+    file: "src/flow/driving/driven_runs.ts",
+    from: "const mayRefuse = (this.#gaveUp.get(key) ?? -1) >= drive.journal.heldAt;",
+    to: "const mayRefuse = false;",
   }],
   "flow-performed": [{
     file: "src/flow/execution/drive_recorder.ts",

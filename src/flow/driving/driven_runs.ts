@@ -328,17 +328,23 @@ export class DrivenRuns {
    * subscription of the run's messages calls for the run, too, but only once it has a leader.) If this node executes
    * the run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run
    * has continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of
-   * the run, so that the node that begins to execute the run can store its first entry.
+   * the run, so that the node that begins to execute the run can store its first entry. That a version of the workflow
+   * refuses the run here does not continue it: messages name this node until a node of another version has stored one.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
-    const held = this.#held.get(keyOf(call.ref));
-    if (held?.drive !== undefined) {
-      void held.drive.readNews();
-      return await held.drive.starved;
+    const key = keyOf(call.ref);
+    const held = this.#held.get(key);
+    const drive = held?.drive;
+    if (drive !== undefined) {
+      void drive.readNews();
+      const mayRefuse = (this.#gaveUp.get(key) ?? -1) >= drive.journal.heldAt;
+      if (drive.starved !== undefined || !mayRefuse) return await drive.starved;
     }
     const { clock } = this.#host;
     if (body === undefined || this.#leaving) return await delay(clock, UNDRIVEN_PAUSE);
-    const goesOn: Promise<unknown> = held === undefined ? this.execute(body, call).catch(() => {}) : held.end;
+    const goesOn: Promise<unknown> = held === undefined
+      ? this.execute(body, call).catch(() => {})
+      : held.end.then((end) => end === "refused" ? new Promise(() => {}) : undefined);
     await within(clock, UNDRIVEN_PAUSE, goesOn);
   }
 

@@ -37,6 +37,8 @@ function node(
     lease = () => Promise.resolve(),
     unlease = () => {},
     callEach = none,
+    passOn = none,
+    afterRefusal = () => "stuck",
     few = undefined,
     missing = () => false,
     lag = 0,
@@ -52,6 +54,8 @@ function node(
     readonly lease?: DrivenRunsHost["lease"];
     readonly unlease?: DrivenRunsHost["unlease"];
     readonly callEach?: DrivenRunsHost["callEach"];
+    readonly passOn?: DrivenRunsHost["passOn"];
+    readonly afterRefusal?: DrivenRunsHost["afterRefusal"];
     readonly few?: number | undefined;
     /** Returns true while the server that answers does not have the run yet. */
     readonly missing?: () => boolean;
@@ -133,7 +137,7 @@ function node(
     },
     ...{
       alive: (other: string) => other === endpoint,
-      passOn: none,
+      passOn,
       ...{ lease, unlease, callEach, putOffAt: none },
       wake,
       takeBack: (_: RunRef, steps: readonly string[]) => takeBack(steps),
@@ -146,7 +150,7 @@ function node(
       read() {},
       shapeOf: () => "",
       shapeNameOf: () => "",
-      afterRefusal: () => "stuck" as const,
+      afterRefusal,
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
     },
@@ -884,6 +888,26 @@ describe("drives", () => {
     const before = one.clock.monotonic();
     await one.clock.until(one.news());
     assertEquals(one.clock.monotonic() - before, 200);
+  });
+
+  it("news of a run that is refused here are answered late (its next driver met nine conflicts in a row)", async () => {
+    const one = node(async () => {
+      await delay(one.clock, 20);
+      throw new Error("this version does not take it");
+    }, { lag: 40, afterRefusal: () => ({ next: "b.1" }), passOn: () => new Promise(() => {}) });
+    one.run().catch(() => {}); // the other node does not end it
+    await one.clock.advance(1_000);
+    // the node loads the run, its handler runs, and refuses
+    const call = one.call(1);
+    const asked = one.clock.monotonic();
+    const answered: [when: string, ms: number][] = [];
+    for (const when of ["loads", "handles"]) {
+      void one.news().then(() => answered.push([when, one.clock.monotonic() - asked]));
+      await one.clock.advance(45);
+    }
+    await one.clock.advance(1_000);
+    assertEquals(answered, [["loads", 200], ["handles", 245]]);
+    void call;
   });
 });
 

@@ -214,7 +214,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["left-passed", /runs before/, LEFT],
       ["left-ahead", /the second reader passes the first/, LEFT],
       ["left-begun", /runs before|runs and has ended|runs beside/, LEFT + 60],
-      ["fair-commit", /was passed over|runs before/, FAIR],
+      ["fair-commit", /was passed over|runs before|runs and has ended/, FAIR],
       ["fair-unknown", /runs before/, FAIR],
       ["fair-skipped", /runs before/, FAIR],
       ["fair-behind", /runs before/, FAIR],

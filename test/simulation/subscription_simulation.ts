@@ -1153,11 +1153,15 @@ class SimLeader {
       this.#begin();
     }
     if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
+    this.#check(ledger);
+  }
+
+  #check(ledger: Ledger): void {
     try {
       ledger.checkSlots();
       ledger.passed.check();
     } catch (error) {
-      run.wrong(`${error}`);
+      this.#run.wrong(`${error}`);
     }
   }
 
@@ -1387,6 +1391,7 @@ class SimLeader {
       }
     }
     this.#ledger = ledger;
+    this.#check(ledger); // before the first refresh, which counts again what is in hand
     this.#ran = new Set(running.keys());
     run.skips.set(this.term, { before: stored.head.skipped ?? 0, ids: [] });
     for (const [id, each] of finished) if (each.outcome !== "done") this.#reported(id, each);

@@ -59,8 +59,8 @@ function node(
     readonly few?: number | undefined;
     /** Returns true while the server that answers does not have the run yet. */
     readonly missing?: () => boolean;
-    /** Delay of the answer to a read, in ms. */
-    readonly lag?: number;
+    /** Delay of the answer to a read, in ms; a function is asked on the way to the server and on the way back. */
+    readonly lag?: number | (() => number);
     /** Delay of the answer to an append, in ms. */
     readonly late?: number;
     /** Difference between the latest and the earliest time that the server's clock may show, in ms. */
@@ -69,11 +69,13 @@ function node(
 ) {
   const clock = new VirtualClock();
   const messages: StoredMessage[] = [];
+  const lagNow = typeof lag === "number" ? () => lag : lag;
   const late = async <T>(answer: () => T) => {
+    const pause = async (ms: number) => ms > 0 && await delay(clock, ms / 2);
     if (lag === 0) return answer();
-    await delay(clock, lag / 2);
+    await pause(lagNow());
     const given = answer();
-    await delay(clock, lag / 2);
+    await pause(lagNow());
     return given;
   };
   const stream: RunStream = {
@@ -945,6 +947,38 @@ describe("decisions about a time, before which a signal was stored", () => {
 
   // the node reads the signal from the 500th ms on, in which it stores the end of the wait
   const moments = Array.from({ length: 21 }, (_, n) => 470 + 5 * n);
+
+  it("fall also if a read for an earlier execution of the run has brought the signal meanwhile", async () => {
+    let lag = 40;
+    const one = node(async (flow) => {
+      const [first, second] = ["First", "Second"].map((name) => ({ workflow: "One", name }));
+      return [await flow.wait(first, { timeout: 500 }), await flow.wait(second, { timeout: 500 })];
+    }, { lag: () => lag });
+    /** Stores a signal 5 ms before a wait for it is over; nobody notifies the node. */
+    const store = async (signal: string) => {
+      lag = 0;
+      const stored = one.log.appendNotice(REF, (by) => ({ t: "signalled", signal, value: signal, by }), () => false);
+      await one.clock.until(stored);
+      lag = 40;
+    };
+    one.run().catch(() => {});
+    await one.clock.advance(100);
+    lag = 2 * 937; // a read of this execution comes to the server when the second signal is stored
+    one.news();
+    await one.clock.advance(1);
+    lag = 40;
+    await one.clock.advance(394);
+    await store("First"); // the next execution begins at 540 ms, when the node has read it
+    await one.clock.advance(540);
+    await store("Second");
+    await one.clock.advance(4);
+    lag = 200; // the answer of that read comes before the one of the read that is begun when the second wait is over
+    await one.clock.advance(2);
+    lag = 40;
+    await one.clock.advance(20_000);
+    const { value } = await one.clock.until(one.log.outcome(REF)) as { value: unknown };
+    assertEquals(value, ["First", "Second"]);
+  });
 
   it("fall without the failure of a step beside them, which counts once, whenever it comes", async () => {
     for (const at of moments) {

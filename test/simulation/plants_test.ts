@@ -111,7 +111,6 @@ const SIMULATIONS: readonly Simulation[] = [
       ["flow-paused", /left a schedule/, 863],
       ["flow-ended", /left a schedule/, 1_402],
       // versions of the workflow: driven_runs.ts
-      ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/, 329],
       ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_809],
     ],
   },
@@ -249,6 +248,7 @@ const TESTED: readonly (readonly [plant: SourcePlant, file: string, test: string
   ["flow-failure", "driving/driven_runs", "fall without the failure of a step"],
   ["flow-unnoted", "driving/driven_runs", "fall without the last failure of a step"],
   ["flow-undriven", "driving/driven_runs", "news of a run that waits are answered"],
+  ["flow-gave-up", "driving/driven_runs", "a step of a run that was refused here begins behind"],
   ["flow-refuses-again", "driving/driven_runs", "news of a run that is refused here are answered"],
   ["flow-tried", "blocked_steps", "a step that throws behind 60000 ms, of 2 nodes"],
   ["flow-told-twice", "blocked_steps", "a step that throws behind 60000 ms, of 2 nodes"],

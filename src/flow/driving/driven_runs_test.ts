@@ -911,6 +911,22 @@ describe("drives", () => {
     assertEquals(answered, [["loads", 200], ["handles", 245]]);
     void call;
   });
+
+  it("a step of a run that was refused here begins behind a new entry `held`: the next node may hold the run", async () => {
+    let refuses = true;
+    const begun: string[] = [];
+    const one = node(async (flow) => {
+      await flow.step("first", () => 1);
+      if (refuses) throw new Error("this version does not take it");
+      await flow.step("second", () => void begun.push(typesIn(new TextDecoder().decode(one.messages.at(-1)!.data))));
+    }, { afterRefusal: () => ({ next: "b.1" }), passOn: () => Promise.resolve(false) });
+    one.run().catch(() => {});
+    await one.clock.advance(1_000);
+    assertEquals(begun, []);
+    refuses = false;
+    await one.clock.advance(10_000);
+    assertEquals([begun, await one.ended()], [["held"], true]);
+  });
 });
 
 describe("decisions about a time, before which a signal was stored", () => {

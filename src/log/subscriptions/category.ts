@@ -56,7 +56,7 @@ export class Category {
   /** Queues of open and parked messages with the same key, by key. */
   readonly lines: Map<string, KeyLine> = new Map();
   /** Messages that wait until a live node handles the category. */
-  readonly held: Item[] = [];
+  readonly held: Set<Item> = new Set();
   /** Limits of the category's runs; `undefined`: there are none. */
   limits: readonly CategoryLimit[] | undefined = undefined;
   /** Number of live nodes that handle the category. */

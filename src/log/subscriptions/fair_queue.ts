@@ -9,6 +9,8 @@ import { RankedLine, type RankedMessage } from "./ranked_line.ts";
 export interface FairMessage extends RankedMessage {
   /** The message's tenant; `undefined`: not known yet. */
   tenant: FairTenant | undefined;
+  /** `gone`: the message is done. */
+  readonly place: "open" | "parked" | "gone";
 }
 
 /** A tenant of which messages wait or run. */
@@ -50,6 +52,11 @@ export class FairQueue<T extends FairMessage> {
     return this.#tenants.size;
   }
 
+  /** Number of messages in the queue, also of those that are done. */
+  get listed(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
   /** The tenants in memory. */
   get tenants(): Iterable<FairTenant> {
     return this.#tenants.values();
@@ -76,6 +83,11 @@ export class FairQueue<T extends FairMessage> {
     let own = this.#waiting.get(tenant);
     if (own === undefined) this.#waiting.set(tenant, own = this.#isRanked ? new RankedLine<T>() : new Fifo<T>());
     own.push(item);
+    // where only the newest message of a key waits, many may be done before the next one leaves
+    if (own.size > 2 * tenant.messages + FEW_GONE) {
+      const kept = new Set<T>();
+      own.keep((each) => each.place !== "gone" && kept.size < kept.add(each).size);
+    }
     this.#list(tenant);
   }
 
@@ -139,5 +151,7 @@ function levelOf({ running, weight }: FairTenant): number {
   return Math.min(MAX_LEVEL, Math.floor(running / weight));
 }
 
+/** Number of messages that are done above which the line of a tenant is made anew. */
+const FEW_GONE = 64;
 /** Number of running messages for the weight from which on tenants are all the same. */
 const MAX_LEVEL = 4_096;

@@ -834,6 +834,14 @@ export class Ledger {
     return true;
   }
 
+  /** Forgets a message that fills no batch any more. */
+  #leaveFilling(item: Item): void {
+    const heads = this.filling.get(item.category) ?? [];
+    const at = heads.indexOf(item);
+    if (at >= 0) heads.splice(at, 1);
+    if (heads.length === 0) this.filling.delete(item.category);
+  }
+
   /** Has the messages of a category that wait to fill a batch ready to run, as if none of them had been chosen. */
   #emptyBatch(category: Category): void {
     for (const item of this.filling.get(category) ?? []) if (this.#leaveBatch(item)) this.#push(item);
@@ -1110,6 +1118,12 @@ export class Ledger {
         for (const item of items) if (!known.has(item)) throw new Error(`${item.id} is counted, and is done`);
       }
     }
+    for (const item of [...this.#heldBack, ...[...categories].flatMap(({ held }) => [...held])]) {
+      if (item.place === "gone") throw new Error(`${item.id} is held back, and is done`);
+    }
+    for (const item of [...this.filling.values()].flat()) {
+      if (item.place === "gone") throw new Error(`${item.id} fills a batch, and is done`);
+    }
     const queues = [...categories].flatMap(({ queue }) => queue ?? []);
     const inQueues = queues.reduce((sum, { running }) => sum + running, 0);
     if (queues.length > 0 && queues.length === categories.size && inQueues !== this.running + filling) {
@@ -1189,7 +1203,9 @@ export class Ledger {
       return;
     }
     // parked ones are woken a few at a time: thousands at once would be refused
-    for (const item of category.held.splice(0)) {
+    const held = [...category.held];
+    category.held.clear();
+    for (const item of held) {
       if (item.place !== "gone" && !this.parked.awaiting.has(item)) this.#push(item);
     }
   }
@@ -1634,7 +1650,7 @@ export class Ledger {
       return false;
     }
     if (item.category.capable > 0) return true;
-    item.category.held.push(item);
+    item.category.held.add(item);
     if (item.place === "parked") this.#setLineAwaits(item);
     this.#suspicion?.cleared(item);
     return false;
@@ -1677,10 +1693,12 @@ export class Ledger {
 
   /** Removes a message that is handled or discarded; the next message of its key may run. */
   #end(item: Item): void {
-    const { line, place } = item;
+    const { line, place, category } = item;
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
-    this.#leaveBatch(item);
+    this.#heldBack.delete(item);
+    category.held.delete(item);
+    if (this.#leaveBatch(item)) this.#leaveFilling(item);
     this.#leaveShare(item, place);
     this.#discount(item);
     this.#giveBack(item, true);

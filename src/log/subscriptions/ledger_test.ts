@@ -772,6 +772,60 @@ describe("a limit that skips", () => {
 });
 
 describe("a limit of which only the newest message waits", () => {
+  /** A ledger with such a limit. */
+  function limited(batch?: BatchSettings) {
+    const kit = new Kit({}, { batch });
+    const limit = new RunLimit<Item>("last", { running: 1, count: Infinity, ms: Infinity, burst: 1 }, undefined);
+    limit.isCounted = limit.isRanked = true;
+    kit.category.limits = [{ limit, key: undefined, over: "last" }];
+    kit.ledger.refresh(kit.category);
+    return { kit, limit };
+  }
+
+  it("keeps none that has been skipped in memory, however many come while one runs", () => {
+    const { kit, limit } = limited();
+    kit.add(101);
+    const [first] = kit.begin().values();
+    for (let position = 102; position < 3_000; position++) {
+      kit.add(position);
+      assertEquals(kit.begin().size, 0);
+    }
+    const [{ listed, waiting }] = limit.gates;
+    assertEquals([kit.ledger.skipped, waiting, kit.open], [2_897, 1, [101, 2_999]]);
+    assertLess(listed, 100);
+    kit.ledger.done(first);
+    assertEquals([...kit.begin().keys()], [2_999]);
+    kit.ledger.checkSlots();
+  });
+
+  it("keeps none that has been skipped in memory while the subscription is paused, or no node has the handler", () => {
+    for (const isPaused of [true, false]) {
+      const { kit } = limited();
+      kit.ledger.isPaused = isPaused;
+      if (!isPaused) kit.category.capable = 0;
+      for (let position = 101; position < 1_000; position++) {
+        kit.add(position);
+        assertEquals(kit.begin().size, 0);
+        kit.ledger.checkSlots();
+      }
+      kit.ledger.isPaused = false;
+      kit.category.capable = 1;
+      kit.ledger.refresh(kit.category);
+      assertEquals([...kit.begin().keys()], [999]);
+    }
+  });
+
+  it("fills a batch once, however often its message is replaced there", () => {
+    const { kit } = limited({ max: 3, within: 1_000 });
+    for (const position of [101, 102, 103, 104, 105]) {
+      kit.add(position);
+      assertEquals(kit.begin().size, 0);
+      assertEquals(kit.ledger.filling.get(kit.category)?.map(({ position }) => position), [position]);
+      assertEquals(kit.ledger.isFull(kit.category), false);
+    }
+    kit.ledger.checkSlots();
+  });
+
   /** A ledger of a new leader that has found message 1, which a silent node may run, and reads message 2. */
   function silent(): { readonly kit: Kit; readonly first: Item } {
     const head: Partial<Head> = { open: [[1, 0]], place: { ...HEAD.place, read: 1, time: 1 } };

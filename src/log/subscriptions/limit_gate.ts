@@ -185,6 +185,8 @@ export class LimitGate<T extends LimitedMessage<T>> {
   looksAt: number | undefined = undefined;
   /** Messages that wait, by contract or tenant, of each in order; also some that have left. */
   readonly #lines = new Map<object, Fifo<T> | RankedLine<T>>();
+  /** Number of messages in these lines. */
+  #listed = 0;
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
@@ -209,6 +211,11 @@ export class LimitGate<T extends LimitedMessage<T>> {
     this.#numbers = numbers;
     // at a higher rate nothing waits for the pauses of the lower one
     this.#paid = Math.min(this.#paid, this.#taken + this.#ahead + this.#each);
+  }
+
+  /** Number of messages in the lines, also of those that have left. */
+  get listed(): number {
+    return this.#listed;
   }
 
   /** True if the number of messages that run at once is limited, and reached. */
@@ -262,19 +269,38 @@ export class LimitGate<T extends LimitedMessage<T>> {
   push(item: T): void {
     item.waitsAt = this;
     this.waiting++;
-    const line = this.#lines.get(item.sharer);
-    if (line !== undefined) return line.push(item);
-    const own = this.limit.isRanked ? new RankedLine<T>() : new Fifo<T>();
-    own.push(item);
-    this.#lines.set(item.sharer, own);
+    this.#listed++;
+    let line = this.#lines.get(item.sharer);
+    if (line === undefined) {
+      line = this.limit.isRanked ? new RankedLine<T>() : new Fifo<T>();
+      this.#lines.set(item.sharer, line);
+    }
+    line.push(item);
+    if (this.#listed > 2 * this.waiting + FEW_GONE) this.#forgetGone();
+  }
+
+  /**
+   * Removes messages that have left from the lines. Where only the newest waits, many may leave before the next slot is
+   * free.
+   */
+  #forgetGone(): void {
+    const kept = new Set<T>();
+    this.#listed = 0;
+    for (const [sharer, line] of this.#lines) {
+      line.keep((item) => item.waitsAt === this && kept.size < kept.add(item).size);
+      this.#listed += line.size;
+      if (line.size === 0) this.#lines.delete(sharer);
+    }
   }
 
   /** Takes the next message that waits here out of its line: of each contract, or tenant, in turn; else `undefined`. */
   shift(): T | undefined {
     for (const [sharer, line] of this.#lines) {
       this.#lines.delete(sharer);
+      const { size } = line;
       let item = line.shift();
       while (item !== undefined && item.waitsAt !== this) item = line.shift();
+      this.#listed -= size - line.size;
       if (line.size > 0) this.#lines.set(sharer, line);
       if (item === undefined) continue;
       this.leave(item);
@@ -306,6 +332,8 @@ export const MAX_LIMIT_KEY = 1_024;
 const NOTHING: LimitNumbers = Object.freeze({ running: Infinity, count: Infinity, ms: Infinity, burst: 1 });
 /** Number of keys that are shown of a limit, and how much of each, in characters. */
 const [MAX_SHOWN, MAX_SHOWN_KEY] = [10, 200];
+/** Number of messages that have left above which the lines of a gate are made anew. */
+const FEW_GONE = 64;
 /** Number of keys of a limit that are kept without a look whether they are in use. */
 const FEW_KEYS = 1_024;
 /** Maximum number of keys of a limit that run, wait, or are not paid off, with some 200 bytes each. */

@@ -13,7 +13,7 @@ export interface RankedMessage {
 
 /** A queue of messages by rank. */
 export class RankedLine<T extends RankedMessage> {
-  readonly #ranks = new DueHeap<Fifo<T>>();
+  #ranks = new DueHeap<Fifo<T>>();
   readonly #byRank = new Map<number, Fifo<T>>();
   /** Number of messages. */
   size = 0;
@@ -40,5 +40,17 @@ export class RankedLine<T extends RankedMessage> {
       this.#byRank.delete(rank);
     }
     return item;
+  }
+
+  /** Removes all messages for which `which` returns false. Its cost grows with the number of messages. */
+  keep(which: (item: T) => boolean): void {
+    this.#ranks = new DueHeap();
+    this.size = 0;
+    for (const [rank, own] of this.#byRank) {
+      own.keep(which);
+      this.size += own.size;
+      if (own.size > 0) this.#ranks.push(rank, own);
+      else this.#byRank.delete(rank);
+    }
   }
 }

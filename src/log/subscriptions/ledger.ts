@@ -1302,7 +1302,7 @@ export class Ledger {
       item.message = withPayload(item.message, payload, dead);
       item.loaded = true;
       item.keys = item.limitKeys = undefined;
-      this.#commit.store(item);
+      this.#store(item);
     }
     this.parked.dead--;
     item.attempts = item.due = item.dead = 0;
@@ -1498,7 +1498,7 @@ export class Ledger {
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
     const item = new Item(message, this.#options.categories.of(message.category), state.attempts, state.epoch);
-    if (found.in === "log") this.#commit.store(item);
+    if (found.in === "log") this.#store(item);
     else {
       item.error = found.error;
       item.loaded = found.loaded;
@@ -1600,7 +1600,7 @@ export class Ledger {
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
     if (item.place !== "parked") return;
     this.#commit.change(item);
-    this.#commit.store(item);
+    this.#store(item);
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
@@ -1777,17 +1777,22 @@ export class Ledger {
     item.error = message === UNHANDLED.message ? undefined : { code, message, cause };
   }
 
+  /** Lets a parked message be stored with the next commit. Its payload leaves memory then, if it is large. */
+  #store(item: Item): void {
+    if (item.keys === undefined && item.loaded && item.category.limits !== undefined) {
+      item.keys = this.#byFunction(item);
+    }
+    this.#commit.store(item);
+  }
+
   #putAside(item: Item): void {
     if (item.place === "open") {
       this.#leaveOpen(item);
       this.parked.add(item);
       if (item.share !== undefined) item.share.parked++;
     }
-    if (item.keys === undefined && item.loaded && item.category.limits !== undefined) {
-      item.keys = this.#byFunction(item);
-    }
     this.#ready.leavesMemory(item);
-    this.#commit.store(item);
+    this.#store(item);
     this.#commit.change(item);
     this.#suspicion?.cleared(item);
   }

@@ -756,6 +756,48 @@ describe("Suspicion", () => {
   });
 });
 
+describe("a limit by key", () => {
+  /** Does what the store does once a large message is in it. */
+  const unload = (item: Item) => {
+    assertEquals(item.place, "parked");
+    Object.assign(item, { loaded: false, message: { ...item.message, payload: undefined, meta: undefined } });
+  };
+  const keyed = (kit: Kit) => {
+    const limit = new RunLimit<Item>("L", { running: 1, count: Infinity, ms: Infinity, burst: 1 }, undefined, true);
+    kit.category.limits = [{ limit, key: (payload: { of: string }) => payload.of }];
+    kit.ledger.refresh(kit.category);
+    return () => ["", "a", "b"].filter((key) => limit.gateOf(key, NOW).running > 0);
+  };
+
+  it("counts a dead letter that is replayed with a large payload under the key of that payload", () => {
+    const kit = new Kit();
+    const keys = keyed(kit);
+    kit.ledger.add({ ...message(1), payload: { of: "a" } });
+    kit.ledger.failed(kit.begin().get(1)!, { attempts: 3, error: FAILED, dead: NOW });
+    kit.commit();
+    kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW, payload: '{"of":"b"}' });
+    const draft = kit.ledger.draft();
+    draft.entries.forEach(unload);
+    kit.ledger.stored(draft);
+    assertEquals([[...kit.begin().keys()], keys()], [[1], ["b"]]);
+  });
+
+  it("counts one that a new leader has found in the log, and puts into the store, under its key", () => {
+    const kit = new Kit();
+    const keys = keyed(kit);
+    const state = found({}).stored;
+    const parked = { position: 1, time: 1, epoch: 0, attempts: 1, due: NOW, dead: 0 };
+    const messages = inLog([{ ...message(1), payload: { of: "a" } }]);
+    kit.ledger.takeOver(
+      found({}, { unclean: false, messages, stored: { ...state, parked: new Map([["1-1", parked]]) } }),
+    );
+    const draft = kit.ledger.draft();
+    draft.entries.forEach(unload);
+    kit.ledger.stored(draft);
+    assertEquals([[...kit.begin().keys()], keys()], [[1], ["a"]]);
+  });
+});
+
 describe("a limit that skips", () => {
   it("has no key left behind before what an earlier leader may have skipped: that would be read again", () => {
     const head: Partial<Head> = { open: [[101, 0], [103, 0]], place: { ...HEAD.place, read: 103, time: 103 } };

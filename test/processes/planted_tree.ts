@@ -32,7 +32,8 @@ interface Change {
  * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is
  *   brought to. `flow-stored`: a step begins before what it follows is stored. `flow-parallel`: a run undoes before its
  *   parallel steps have ended. `flow-order`: the first step is undone first. `flow-schedule`: a sleep has no schedule.
- *   `flow-lease`: a lease that was used is not renewed; `flow-put-off`: nor before its node says so.
+ *   `flow-lease`: a lease that was used is not renewed; `flow-lost-lease`: nor is one that the store may have lost;
+ *   `flow-put-off`: nor before its node says so.
  *   `flow-missing`: a run that cannot be read is forgotten. `flow-over`: a run
  *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that
  *   waits. `flow-cancel`: a cancelled run does not wait for a step that may have begun. `flow-signal`: a signal that
@@ -100,6 +101,26 @@ interface Change {
  *   version of a limit counts, what runs has no slot of it.
  *   `limit-batch`: what follows another message of its key in a batch has slots that are not free. `limit-emptied`:
  *   what leaves the batch that it waits for keeps its slots.
+ * - `blocked-count`: the failure of a run counts once more in a later term. `blocked-dead`: a dead letter stays dead
+ *   though its run has succeeded meanwhile. `blocked-beside`: what was handled is done while another run of it goes on.
+ *   `blocked-commit`: what has failed runs again before the commit that counts its attempt. `blocked-alone`: what ran
+ *   alone at a leader that falls silent has had an attempt at once.
+ * - `fair-commit`: the next leader does not know which messages were passed by. `fair-unknown`: what an earlier leader
+ *   passed by is of none of the tenants. `fair-skipped`: a message is brought though an earlier one of its tenant was
+ *   not; `fair-behind`: or though one is in front of the place where the reader begins. `fair-taken`: what was taken
+ *   between two that were passed by counts as passed by. `fair-renamed`: a new version of the functions does not change
+ *   the tenants. `fair-begun`: what runs and was passed by is not known to be unread. `fair-turns`: what was joined
+ *   counts for its tenant after its end.
+ * - `over-early`: what runs and is still to be read is not counted; `over-found`: nor what a new leader finds parked;
+ *   `over-replayed`: nor what an operator has replayed. `over-dead`: a dead letter is counted. `over-later`: a later
+ *   message counts as an earlier one. `over-begun`: what is known to have begun is skipped. `over-left`: a key is left
+ *   behind from in front of a message of it that was skipped; `over-read`: or from the last one in hand, in front of
+ *   those that were skipped. `over-commit`: the next leader does not know how many were skipped.
+ * - `last-later`: a message begins though a later one of its key is in hand. `last-begun`: what runs is skipped;
+ *   `last-earlier`: so is the later one, for an earlier one. `last-left`: a key is left behind from in front of what an
+ *   earlier leader has skipped.
+ * - `ahead-rank`: `ahead` does not change the order of a tenant's messages. `ahead-lane`: urgent messages of a tenant
+ *   are passed by because others of it were.
  * - `file-early`: a file answers before it has committed.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */

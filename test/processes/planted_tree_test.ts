@@ -28,4 +28,9 @@ describe("a tree with a planted bug", () => {
       }
     });
   }
+
+  it("says of each what it leaves out", async () => {
+    const text = await readFile(join(import.meta.dirname!, "planted_tree.ts"), "utf8");
+    assertEquals(sourcePlants.filter((plant) => !text.includes(`\`${plant}\``)), []);
+  });
 });

@@ -640,7 +640,7 @@ const PLANTS = {
   }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "item.isBehind(each) && this.#joined.nodeOf(each.id) !== node",
+    from: "item.isBehind(each) && isTogether?.(each.id) !== true",
     to: "item.isBehind(each)",
   }],
   "batch-again": [{
@@ -672,6 +672,11 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    if (isSilent) this.#aloneAtSilent = alone;\n    else if",
     to: "    if",
+  }],
+  "blocked-batch": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "this.#join(item, node, (id) => running.has(id));",
+    to: "this.#join(item, node, () => false);",
   }],
   "left-commit": [{
     file: "src/log/subscriptions/ledger.ts",

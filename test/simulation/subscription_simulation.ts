@@ -1447,12 +1447,13 @@ class SimLeader {
       const { endpoint } = node;
       this.#hear(node, (report) => {
         if (this.#over) return;
-        if (--left === 0) ledger.awaitsReports = false;
         if (report !== undefined) ledger.silenceEnds();
         else if (endpoint === writer) silenceLasts();
         for (const [id, each] of report?.finished ?? []) this.#reported(id, each);
-        for (const id of report?.running ?? []) ledger.runsAt(ledger.byId([id]).get(id), node.name);
+        const running = new Set(report?.running);
+        for (const id of running) ledger.runsAt(ledger.byId([id]).get(id), node.name, running);
         heard(node);
+        if (--left === 0) ledger.awaitsReports = false; // what the last one says counts, too
       });
     }
   }

@@ -153,6 +153,10 @@ describe("simulation of a subscription", () => {
     played(FAIR + 453);
   });
 
+  it("joins each message of a batch that a blocked node runs, and ends none of it as handled", () => {
+    played(BLOCKED + 52_287);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

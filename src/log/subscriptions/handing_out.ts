@@ -453,7 +453,7 @@ export class HandingOut {
     if (this.#wereSilent.has(endpoint)) ledger.silenceEnds();
     const items = ledger.byId([...report.finished.keys(), ...report.running]);
     for (const [message, run] of report.finished) this.#reported(message, run, items);
-    for (const message of report.running) ledger.runsAt(items.get(message), id);
+    for (const message of report.running) ledger.runsAt(items.get(message), id, report.running);
     onProgress();
     this.pump();
     return report;

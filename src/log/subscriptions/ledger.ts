@@ -237,7 +237,7 @@ export class Ledger {
     this.#settleHandled(finished, new Set([...stored.head.doubt?.begun ?? [], ...running.keys()]), known, messages);
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
-      if (item !== undefined) this.#join(item, node);
+      if (item !== undefined) this.#join(item, node, (id) => running.get(id) === node);
       else if (message !== undefined && this.#isUnread(message)) this.#joinLater(message, node);
     }
     // messages that the last leader may have begun before its process ended
@@ -278,10 +278,10 @@ export class Ledger {
       if (!counts) continue;
       if (item === undefined) {
         if (message === undefined || !this.#isUnread(message)) continue;
-        this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch), "");
+        this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch));
         this.#joined.wasHandled(message);
       } else if (afterLateOutcome(item, { handled: true, isCounted: false }) === "done") {
-        if (!isDead) this.#endBefore(item, "");
+        if (!isDead) this.#endBefore(item);
         if (this.#joined.nodeOf(id) === undefined) this.#end(item);
         else item.isHandled = true;
       }
@@ -327,7 +327,7 @@ export class Ledger {
       if (!isLastOfKey({ key, token: run.token, last: this.#last, wentBack: this.#wentBack, begunAgain })) {
         return undefined;
       }
-      if (!begunAgain && item.dead === 0) this.#endBefore(item, "");
+      if (!begunAgain && item.dead === 0) this.#endBefore(item);
     }
     if (run.outcome !== "done") counted.add(run.token);
     if (then === "done") this.done(item);
@@ -369,13 +369,16 @@ export class Ledger {
     return item.counted ??= new CountedRuns(item.found);
   }
 
-  /** Has a message, which this leader has not begun yet, joined where a node says that it runs. */
-  runsAt(item: Item | undefined, node: string): void {
+  /**
+   * Has a message, which this leader has not begun yet, joined where a node says that it runs. `running`: ids of all
+   * messages that the node runs; those of the message's batch are among them.
+   */
+  runsAt(item: Item | undefined, node: string, running: ReadonlySet<string>): void {
     if (item === undefined || item.place === "gone" || item.hasBegun || item.dead > 0) return;
     if (item.key !== undefined && this.#begunLines?.has(lineOf(item.message)) !== false) return;
     if (this.#wentBack === this.#last) return; // it was handed out before the last leader went back
     this.#heldBack.delete(item);
-    this.#join(item, node);
+    this.#join(item, node, (id) => running.has(id));
   }
 
   /** Notes from now on what begins, until all nodes have said what they ran under earlier leaders. */
@@ -1544,11 +1547,11 @@ export class Ledger {
 
   /**
    * Marks a message that runs at a node, so that handing it out joins that run. Does nothing for a dead letter, whose
-   * handler may run on after its timeout.
+   * handler may run on after its timeout. `isTogether`: true for the ids of messages that run at the same node.
    */
-  #join(item: Item, node: string): void {
+  #join(item: Item, node: string, isTogether: (id: string) => boolean): void {
     if (item.place === "gone" || item.dead > 0) return;
-    this.#endBefore(item, node);
+    this.#endBefore(item, isTogether);
     this.#endUnhandled(item);
     item.node = node;
     item.joins = true;
@@ -1569,7 +1572,8 @@ export class Ledger {
   /** Notes that a message that is still to be read from the log runs at a node. Handing it out later joins that run. */
   #joinLater(message: LoggedMessage, node: string): void {
     const category = this.#options.categories.of(message.category);
-    this.#endBefore(new Item(message, category, 0, this.place.epoch), node);
+    const isTogether = (id: string) => this.#joined.nodeOf(id) === node;
+    this.#endBefore(new Item(message, category, 0, this.place.epoch), isTogether);
     this.#joined.isToBeRead(message, node);
     if (category.limits === undefined) return;
     const item = new Item(message, category, 0, this.place.epoch);
@@ -1580,12 +1584,13 @@ export class Ledger {
 
   /**
    * Removes the earlier messages of the item's key, except those of its batch: they are handled, because the item runs
-   * at a node, and messages of a key run in order.
+   * at a node, and messages of a key run in order. `isTogether`: true for the ids of messages that run at that node,
+   * as those of its batch do; absent: the item has been handled, and so have all of its batch before it.
    */
-  #endBefore(item: Item, node: string): void {
+  #endBefore(item: Item, isTogether?: (id: string) => boolean): void {
     const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
     for (const each of [...line]) {
-      if (each.dead === 0 && item.isBehind(each) && this.#joined.nodeOf(each.id) !== node) this.#end(each);
+      if (each.dead === 0 && item.isBehind(each) && isTogether?.(each.id) !== true) this.#end(each);
     }
   }
 

@@ -813,6 +813,30 @@ describe("a limit that skips", () => {
   });
 });
 
+describe("a batch that a silent node runs", () => {
+  it("is joined as a whole: none of it counts as handled because a later one of its key runs, too", () => {
+    const head: Partial<Head> = { open: [[100, 0], [101, 0]], place: { ...HEAD.place, read: 101, time: 101 } };
+    for (const order of [[0, 1], [1, 0]]) {
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { unclean: false }));
+      kit.ledger.awaitsReports = true;
+      kit.ledger.holdBack(() => true);
+      assertEquals(kit.begin().size, 0);
+      const items = [...kit.ledger.open];
+      const running = new Set(items.map(({ id }) => id));
+      for (const i of order) kit.ledger.runsAt(items[i], "n", running);
+      assertEquals(kit.open, [100, 101]);
+      kit.ledger.holdBack(undefined);
+      for (const position of [100, 101]) {
+        const runs = kit.begin();
+        assertEquals([...runs].map(([position, { node }]) => [position, node]), [[position, "n"]]);
+        kit.ledger.done(runs.get(position)!);
+      }
+      assertEquals(kit.open, []);
+    }
+  });
+});
+
 describe("a limit of which only the newest message waits", () => {
   /** A ledger with such a limit. */
   function limited(batch?: BatchSettings) {
@@ -886,7 +910,7 @@ describe("a limit of which only the newest message waits", () => {
 
   it("skips none that a silent node may run: it is joined when that node says that it runs it", () => {
     const { kit, first } = silent();
-    kit.ledger.runsAt(first, "n");
+    kit.ledger.runsAt(first, "n", new Set([first.id]));
     kit.ledger.holdBack(undefined);
     assertEquals([...kit.begin()].map(([position, { node }]) => [position, node]), [[1, "n"]]);
     kit.ledger.checkSlots();

@@ -1,7 +1,7 @@
 /** A store over each driver of a PostgreSQL server: what the server and the drivers do that PGlite does not. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { catga, CatgaError, event } from "../../mod.ts";
+import { catga, CatgaError, event, fail } from "../../mod.ts";
 import { type PostgresProcess, startPostgres } from "../../test/support/databases.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -305,6 +305,35 @@ describe("a store in a PostgreSQL server", slow, () => {
     await eventually("both again", async () => (await seen()).length >= 2);
     assertEquals(await seen(), ["1", "2"]);
   });
+
+  for (const refuses of ["by its unique key", "by a failure"] as const) {
+    it(`gives the recorded result to who runs an effect beside another one, which refuses it ${refuses}`, async () => {
+      await using opened = await openDriver("pg", server);
+      const { store, schema, run } = await newStore(opened);
+      await run(`CREATE TABLE ${schema}.seats (seat text PRIMARY KEY)`);
+      const [took, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      let runs = 0;
+      const take = () =>
+        store.once("seat", "order 7", async (tx) => {
+          const n = ++runs;
+          const onConflict = refuses === "by a failure" ? "ON CONFLICT DO NOTHING" : "";
+          const rows = await run(`INSERT INTO ${schema}.seats VALUES ('1') ${onConflict} RETURNING seat`, [], tx);
+          if (rows.length === 0) return fail("TAKEN", "another one has the seat");
+          took.resolve();
+          await go.promise;
+          return `run ${n}`;
+        });
+      const first = take();
+      await took.promise;
+      const second = take();
+      await eventually("the second waits for the first", async () => {
+        const waiting = "SELECT count(*)::text AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        return (await run(waiting))[0].n !== "0";
+      });
+      go.resolve();
+      assertEquals([await first, await second, runs], ["run 1", "run 1", 2]);
+    });
+  }
 
   it("goes on after its server has stopped as in a power failure: handlers count no attempt, and nothing is lost", async () => {
     await using opened = await openDriver("pg", server);

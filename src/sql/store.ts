@@ -24,7 +24,7 @@ import {
   MAX_TIMEOUT,
   TEN_YEARS,
 } from "../data/checks.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, forgotten, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
@@ -520,12 +520,23 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const makeOut = () => ctx === undefined ? this.out() : this.#outIn(ctx);
-    try {
-      return await this.#transactions.run(
+    const run = (have: (tx: Tx, out: Out) => MaybePromise<T>) =>
+      this.#transactions.run(
         makeOut,
-        (tx, out) => this.#effects.once(tx, effect, () => fn(tx, out)),
+        (tx, out) => this.#effects.once(tx, effect, () => have(tx, out)),
         { signal, isRepeatable: true },
       );
+    try {
+      try {
+        return await run(fn);
+      } catch (error) {
+        if (signal?.aborted || (isCatgaError(error) && error.code === "UNAVAILABLE")) throw error;
+        // a run with the same id may have had its effect meanwhile, and this one have failed on what that one has
+        // written, as on a unique key: looked up again
+        return await run(() => {
+          throw error;
+        });
+      }
     } catch (error) {
       if (error instanceof TakenBack) return error.failure as T; // `fn` has returned it
       throw error;

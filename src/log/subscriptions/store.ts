@@ -251,10 +251,6 @@ function onlyInLog({ category, id, time, meta }: LoggedMessage): CatgaError {
   return new CatgaError("TOO_LARGE", message);
 }
 
-/**
- * Returns the part of a parked message that stays in memory: a message with a large payload or cause is kept without
- * both.
- */
 /** Returns the key that a function returns for a message; "" if it throws or returns none, as was logged before. */
 function keyOf(of: (payload: never) => unknown, message: LoggedMessage): string {
   try {
@@ -265,6 +261,10 @@ function keyOf(of: (payload: never) => unknown, message: LoggedMessage): string 
   }
 }
 
+/**
+ * Returns the part of a parked message that stays in memory: a message with a large payload or cause is kept without
+ * both.
+ */
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };

@@ -1023,7 +1023,11 @@ export class Ledger {
   pauseLimits(item: Item, until: number, now: number): void {
     const gates = item.gates ?? this.#gatesOf(item, now, true);
     const own = gates.filter(({ limit: { isByKey } }) => isByKey);
-    for (const gate of own.length > 0 ? own : gates) gate.pause(until);
+    const paused = own.length > 0 ? own : gates;
+    for (const gate of paused) gate.pause(until);
+    // what has slots in a batch that is not full has not begun
+    const waits = ({ gates = [] }: Item) => gates.some((gate) => paused.includes(gate));
+    for (const [category, heads] of [...this.filling]) if (heads.some(waits)) this.#emptyBatch(category);
   }
 
   /** Sets {@link Ledger.pause} if messages wait for the rates or pauses of their limits. */
@@ -1211,6 +1215,12 @@ export class Ledger {
     for (const item of held) {
       if (item.place !== "gone" && !this.parked.awaiting.has(item)) this.#push(item);
     }
+  }
+
+  /** Has what waits for limits, or has slots of them in a batch that is not full, look at what operators have set. */
+  limitsOverridden(): void {
+    for (const category of [...this.filling.keys()]) if (category.limits !== undefined) this.#emptyBatch(category);
+    this.lookAtLimits();
   }
 
   /** Has what waits for limits look at them again. Call when their numbers, or pauses by operators, have changed. */

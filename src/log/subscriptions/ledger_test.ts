@@ -798,6 +798,48 @@ describe("a limit by key", () => {
   });
 });
 
+describe("a limit of batches", () => {
+  function filling() {
+    const kit = new Kit({}, { batch: { max: 10, within: 60_000 } });
+    const limit = new RunLimit<Item>("L", { running: 5, count: Infinity, ms: Infinity, burst: 1 }, undefined);
+    kit.category.limits = [{ limit, key: undefined }];
+    kit.ledger.refresh(kit.category);
+    kit.add(1, 2);
+    assertEquals([kit.begin().size, kit.ledger.filling.get(kit.category)?.length], [0, 2]);
+    const batch = (now = NOW) => {
+      kit.ledger.begin(() => now);
+      kit.ledger.checkSlots();
+      return kit.ledger.batch(kit.category, 1_000, () => 1, () => now).map(({ position }) => position);
+    };
+    return { kit, limit, batch };
+  }
+
+  it("that an operator pauses has none begin that waits for its batch to fill, until it is resumed", () => {
+    const { kit, limit, batch } = filling();
+    limit.override = { limit: "L", paused: { since: NOW } };
+    kit.ledger.limitsOverridden();
+    assertEquals(batch(), []);
+    limit.override = undefined;
+    kit.ledger.limitsOverridden();
+    assertEquals(batch(), [1, 2]);
+  });
+
+  it("that an operator sets to fewer has only so many begin, also of those that wait for their batch to fill", () => {
+    const { kit, limit, batch } = filling();
+    limit.override = { limit: "L", set: { since: NOW, running: 1 } };
+    kit.ledger.limitsOverridden();
+    assertEquals(batch(), [1]);
+  });
+
+  it("that a handler pauses has none begin that waits for its batch to fill, for that time", () => {
+    const { kit, batch } = filling();
+    kit.add(3);
+    const [first] = kit.ledger.open;
+    kit.ledger.pauseLimits(first, NOW + 1_000, NOW);
+    assertEquals([batch(), batch(NOW + 1_000)], [[], [1, 2, 3]]);
+  });
+});
+
 describe("a limit that skips", () => {
   it("has no key left behind before what an earlier leader may have skipped: that would be read again", () => {
     const head: Partial<Head> = { open: [[101, 0], [103, 0]], place: { ...HEAD.place, read: 103, time: 103 } };
@@ -834,6 +876,29 @@ describe("a batch that a silent node runs", () => {
       }
       assertEquals(kit.open, []);
     }
+  });
+});
+
+describe("a limit that skips, and a dead letter", () => {
+  it("skips beside what waits behind the dead letter of its key, until that is discarded, not beside the dead letter", () => {
+    const kit = new Kit();
+    const limit = new RunLimit<Item>("skip", { running: 1, count: Infinity, ms: Infinity, burst: 1 }, undefined);
+    limit.isCounted = true;
+    kit.category.limits = [{ limit, key: undefined, over: "skip" }];
+    kit.ledger.refresh(kit.category);
+    kit.add(101);
+    kit.ledger.failed(kit.begin().get(101)!, { attempts: 3, error: FAILED, dead: NOW });
+    kit.commit();
+    kit.add(102, 201);
+    assertEquals([kit.begin().size, kit.ledger.skipped], [0, 1]);
+    kit.ledger.carryOut(5, { kind: "discard", message: "101-101", dead: NOW });
+    const item = kit.begin(NOW + 1).get(102)!;
+    kit.add(103);
+    assertEquals(kit.ledger.skipped, 2);
+    kit.ledger.done(item);
+    kit.add(202);
+    assertEquals([[...kit.begin().keys()], kit.ledger.skipped], [[202], 2]);
+    kit.ledger.checkSlots();
   });
 });
 

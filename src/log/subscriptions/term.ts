@@ -269,7 +269,7 @@ export class SubscriptionTerm {
     if (this.#led === undefined) return;
     const { categories, ledger, handing } = this.#led;
     categories.override(this.#overrides.value.limits ?? []);
-    ledger.lookAtLimits();
+    ledger.limitsOverridden();
     handing.pump();
   }
 

@@ -82,14 +82,14 @@ export class SubscriptionStore {
     const garbage = new Set<string>();
     for await (const message of this.#all(this.#parked("*"))) {
       const id = parkedId(message.subject);
-      if (ids.has(id)) this.#list(found, id, message);
+      if (ids.has(id)) await this.#list(found, id, message);
       else garbage.add(id);
     }
     // the server that answered may lag behind: messages that it lacks are read from the stream's leader
     for (const id of ids) {
       if (found.has(id)) continue;
       const message = await this.#again(() => this.#options.stream.last(this.#parked(id), { latest: true }));
-      if (message !== undefined) this.#list(found, id, message);
+      if (message !== undefined) await this.#list(found, id, message);
     }
     return { found, garbage: [...garbage] };
   }
@@ -204,21 +204,25 @@ export class SubscriptionStore {
     }
   }
 
-  #list(found: Map<string, ListedMessage>, id: string, message: StoredMessage): void {
+  async #list(found: Map<string, ListedMessage>, id: string, message: StoredMessage): Promise<void> {
     const { fault } = this.#options;
     const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT_CHARACTERS && !isLeftOut(read.message);
-    const keys = loaded || isLeftOut(read.message) ? undefined : this.#keysOf(read.message);
+    const keys = loaded ? undefined : await this.#keysOf(read.message);
     const known = { in: "store", loaded, size: message.data.length, ...(keys && { keys }) } as const;
     found.set(id, { ...known, ...(loaded ? read : withoutLarge(read)) });
   }
 
-  /** Returns the keys of a message in limits, which are known without its payload then; `undefined`: it has none. */
-  #keysOf(message: LoggedMessage): KeysByFunction | undefined {
+  /**
+   * Returns the keys of a message in limits, which are known without its payload then; `undefined`: it has none, or
+   * neither the store nor the log has its payload any more.
+   */
+  async #keysOf(message: LoggedMessage): Promise<KeysByFunction | undefined> {
     const functions = this.#options.keyFunctions?.(message.category) ?? [];
     if (functions.length === 0) return undefined;
-    return new Map(functions.map((each) => [each, keyOf(each, message)]));
+    const whole = isLeftOut(message) ? await this.#again(() => this.#options.original(message)) : message;
+    return whole && new Map(functions.map((each) => [each, keyOf(each, whole)]));
   }
 
   /** Reads the messages of a subject whose sequence is at least `from`. */

@@ -33,6 +33,9 @@ function item(position: number, payload: unknown, parked = true): Item {
   return made;
 }
 
+/** Returns the key of a message in a limit. */
+const FIRST = (payload: string) => payload[0];
+
 async function setUp() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -45,6 +48,7 @@ async function setUp() {
   const store = new SubscriptionStore({
     ...{ stream, namespace: NAMESPACE, key: KEY, clock, signal: ending.signal },
     original: (message) => Promise.resolve(originals.get(message.position)),
+    keyFunctions: () => [FIRST],
     fault: (error) => faults.push((error as Error).message),
   });
   /** Makes these requests to the store. Resolves with the answers. */
@@ -166,6 +170,20 @@ describe("SubscriptionStore", () => {
     originals.clear();
     assertEquals(await clock.until(store.load(huge)), "without payload");
     assertEquals([huge.message.tagged, huge.message.payload], [true, "(left out: it is too large to be put aside) "]);
+  });
+
+  it("of a message that is too large knows its keys in limits from the log, as long as the log has it", async () => {
+    const { clock, ask, store, originals } = await setUp();
+    const [small, large, huge] = [item(1, "s"), item(2, "l".repeat(5_000)), item(3, "h".repeat(1_048_576))];
+    const { message } = huge;
+    await ask({ type: "entries", items: [small, large, huge] });
+    const keys = async () => {
+      const { found } = await clock.until(store.listed(new Set([small.id, large.id, huge.id])));
+      return [small, large, huge].map(({ id }) => found.get(id)?.keys?.get(FIRST));
+    };
+    assertEquals(await keys(), [undefined, "l", undefined]); // of the small one the payload is there
+    originals.set(3, message);
+    assertEquals(await keys(), [undefined, "l", "h"]);
   });
 
   it("gives requests in order, and says what is wrong with one", async () => {

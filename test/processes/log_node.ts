@@ -13,7 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Batch, type Catga, catga, type CatgaOptions, type Context, fail } from "@catga/catga";
-import type { SubscriptionOptions } from "../../src/contract/declaration/handler.ts";
+import type { Limit, SubscriptionOptions } from "../../src/contract/declaration/handler.ts";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, isKeyed, type Task } from "./log_messages.ts";
@@ -44,8 +44,10 @@ export interface LogHandler extends
   readonly batch?: { readonly max: number; readonly within: number };
   /** Tenants share it: those whose names the messages' begin with, up to a dash. */
   readonly fair?: boolean;
-  /** So many of each key run at once, over all nodes. */
-  readonly limit?: { readonly name: string; readonly running: number };
+  /** So many run at once over all nodes: of each key, of each tenant, or of all. */
+  readonly limit?: Pick<Limit, "name" | "running" | "over"> & { readonly by?: "key" | "tenant" | "all" };
+  /** Messages whose key ends with this text count as ten minutes older. */
+  readonly ahead?: string;
 }
 
 /** What a handler uses of its message. */
@@ -130,11 +132,12 @@ async function main(): Promise<void> {
   const made = contracts(version);
   const handlers = handles.map((handler) => {
     const sub = subscriptionOf(handler, service, id);
-    const { category, name, from, each, batch, fair, limit, ...own } = handler;
+    const { category, name, from, each, batch, fair, limit, ahead, ...own } = handler;
     const shared = {
       ...own,
-      ...(fair && { fair: ({ entry }: Task) => entry.split("-")[0] }),
-      ...(limit && { limit: { ...limit, key: ({ key = "" }: Task) => key } }),
+      ...(fair && { fair: tenantOf }),
+      ...(limit && { limit: limitOf(limit) }),
+      ...(ahead && { ahead: ({ key = "" }: Task) => key.endsWith(ahead) ? 600_000 : 0 }),
     };
     const fn = (task: Task, ctx: Context) => run(category, sub, task, ctx);
     if (category === "Job" || category === "Charge") {
@@ -174,6 +177,16 @@ async function main(): Promise<void> {
   const tell = (line: LogNodeLine) => console.log(JSON.stringify(line));
   tell({ event: "ready", id, endpoint: app.self.endpoint, took: trueNow() - began });
   app.closed.then(() => tell({ event: "closed" }), (error) => tell({ event: "closed", error: `${error}` }));
+}
+
+/** The tenant of a task: what its name begins with, up to a dash. */
+function tenantOf({ entry }: Task): string {
+  return entry.split("-")[0];
+}
+
+function limitOf({ by = "key", ...limit }: NonNullable<LogHandler["limit"]>): Limit<Task> {
+  if (by === "all") return limit;
+  return { ...limit, key: by === "tenant" ? tenantOf : ({ key = "" }) => key };
 }
 
 const STALL = 1_000; // ms

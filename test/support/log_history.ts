@@ -15,6 +15,17 @@ export interface LogHistoryOptions {
    * `true`.
    */
   readonly oneEffect?: boolean;
+  /** How many of the same group of a subscription run at once at most, over all processes. Default: any number. */
+  readonly running?: Readonly<Record<string, RunningLimit>>;
+  /** Subscriptions that may skip messages also between attempts: what follows need not wait for one that failed. */
+  readonly skipping?: readonly string[];
+}
+
+/** How many of a group run at once at most. */
+export interface RunningLimit {
+  readonly most: number;
+  /** The group of an entry. */
+  of(entry: string): string;
 }
 
 /** A leader writes down every 100 ms what has ended; the rest is what a busy machine adds. */
@@ -67,6 +78,8 @@ interface Run {
   readonly fence: number;
   /** Its process was stopped since it began. */
   stood: boolean;
+  /** The runs of its group, if they are limited; it leaves them when it ends, or its process is gone. */
+  readonly group: Set<Run> | undefined;
 }
 
 /** The messages of one key, category and subscription. */
@@ -89,6 +102,10 @@ export class LogHistory {
   readonly #margin: number;
   readonly #attempts: number;
   readonly #oneEffect: boolean;
+  readonly #limits: NonNullable<LogHistoryOptions["running"]>;
+  readonly #skipping: ReadonlySet<string>;
+  /** Runs that go on, by subscription and group of its limit. */
+  readonly #groups = new Map<string, Set<Run>>();
   readonly #published = new Map<string, Published>();
   readonly #handled = new Map<string, Map<string, Handled>>();
   readonly #orders = new Map<string, Order>();
@@ -96,9 +113,9 @@ export class LogHistory {
   readonly #rewound = new Set<string>();
   readonly #violations: string[] = [];
   /** What may be a violation: unless there was a fault around the time when this had ended. */
-  readonly #suspicions: { readonly text: string; readonly ended: number }[] = [];
-  /** Faults, in ms since 1970: from when to when. */
-  readonly #faults: { readonly from: number; readonly to: number }[] = [];
+  readonly #suspicions: { readonly text: string; readonly ended: number; readonly holdsOverCrashes?: boolean }[] = [];
+  /** Faults, in ms since 1970: from when to when; and whether nothing but a crash is behind it. */
+  readonly #faults: { readonly from: number; readonly to: number; readonly isCrash?: boolean }[] = [];
   /**
    * Processes that were killed, or frozen and did not go on: the note of it stands before the signal, and they may
    * still begin something.
@@ -112,16 +129,20 @@ export class LogHistory {
   #repeated = 0;
   #ok = 0;
 
-  constructor({ margin = MARGIN, attempts = 10, oneEffect = true }: LogHistoryOptions = {}) {
+  constructor(
+    { margin = MARGIN, attempts = 10, oneEffect = true, running = {}, skipping = [] }: LogHistoryOptions = {},
+  ) {
     this.#margin = margin;
     this.#attempts = attempts;
     this.#oneEffect = oneEffect;
+    this.#limits = running;
+    this.#skipping = new Set(skipping);
   }
 
   /** What was wrong in the lines until now: a line each. */
   get violations(): readonly string[] {
     // a process that stood still says so when it goes on, and others have taken over before
-    const repeats = this.#suspicions.filter(({ ended }) => !this.#mayRepeat(ended));
+    const repeats = this.#suspicions.filter(({ ended, holdsOverCrashes }) => !this.#mayRepeat(ended, holdsOverCrashes));
     return [...this.#violations, ...repeats.map(({ text }) => text)];
   }
 
@@ -156,6 +177,15 @@ export class LogHistory {
   handled(sub: string): string[] {
     const all = [...this.#handled.get(sub)?.values() ?? []].filter(({ effective }) => effective !== undefined);
     return all.sort((a, b) => a.position - b.position).map(({ entry }) => entry);
+  }
+
+  /** The entry that stands last in the log of those that fit and that some subscription has begun. */
+  newest(fits: (entry: string) => boolean): string | undefined {
+    let [newest, last]: [string | undefined, number] = [undefined, -1];
+    for (const [entry, { position = -1 }] of this.#published) {
+      if (position > last && fits(entry)) [newest, last] = [entry, position];
+    }
+    return newest;
   }
 
   /** How often a handler of a subscription has begun with an entry, and had its effect. */
@@ -214,11 +244,12 @@ export class LogHistory {
       case "frozen":
         if (line.event === "frozen") this.#frozen.set(line.pid, line.at);
         this.#down.add(line.pid);
-        this.#faults.push({ from: line.at, to: line.at + TAKEOVER });
+        this.#faults.push({ from: line.at, to: line.at + TAKEOVER, isCrash: line.event === "killed" });
         // what it is at can be taken over: it may never end, or end when others have gone on
         for (const run of this.#runs.values()) {
           if (run.pid !== line.pid) continue;
           run.stood = true;
+          run.group?.delete(run);
           if (run.order !== undefined) this.#orders.get(run.order)!.running.delete(run);
         }
         return;
@@ -310,8 +341,15 @@ export class LogHistory {
       if (!late && !this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.failed.at });
     }
     const order = key === undefined || late ? undefined : `${sub} ${category} ${key}`;
-    const one: Run = { pid, sub, order, message, attempt, fence, stood: late || this.#down.has(pid) };
+    const stood = late || this.#down.has(pid);
+    const group = stood ? undefined : this.#groupOf(sub, entry);
+    const one: Run = { pid, sub, order, message, attempt, fence, stood, group };
     this.#runs.set(run, one);
+    if (group !== undefined && group.add(one).size > this.#limits[sub].most) {
+      const others = [...group].map(({ message: { entry }, pid }) => `${entry} in process ${pid}`).join(", ");
+      const text = `${name}: one more runs at once than ${this.#limits[sub].most}: ${others}`;
+      this.#suspicions.push({ text, ended: at, holdsOverCrashes: true });
+    }
     if (order !== undefined) this.#beginInOrder(order, one, fresh);
   }
 
@@ -321,7 +359,7 @@ export class LogHistory {
     const { message } = run;
     const { entry, position } = message;
     if (fresh && position < order.greatest) this.#wrong(`${name} ${entry}: was overtaken by a later one of its key`);
-    for (const earlier of order.waiting.values()) {
+    for (const earlier of this.#skipping.has(run.sub) ? [] : order.waiting.values()) {
       if (earlier.position < position) this.#wrong(`${name} ${entry}: begun before ${earlier.entry} had been handled`);
     }
     for (const other of order.running) this.#wrong(`${name} ${entry}: runs beside ${other.message.entry}`);
@@ -335,6 +373,7 @@ export class LogHistory {
     if (run === undefined) return; // its begin was a violation
     this.#runs.delete(name);
     this.#resumed.delete(run.pid);
+    run.group?.delete(run);
     const { message, attempt } = run;
     const order = run.order === undefined ? undefined : this.#orders.get(run.order)!;
     order?.running.delete(run);
@@ -347,9 +386,22 @@ export class LogHistory {
     } else if (how === "failed") message.failed = { attempt, at };
   }
 
-  /** Returns true if what ended then may be repeated: a fault followed within the margin, or had just been. */
-  #mayRepeat(ended: number): boolean {
-    return this.#faults.some(({ from, to }) => ended >= from - this.#margin && ended <= to);
+  /**
+   * Returns true if what ended then may be repeated: a fault followed within the margin, or had just been. Crashes do
+   * not excuse what `holdsOverCrashes`.
+   */
+  #mayRepeat(ended: number, holdsOverCrashes = false): boolean {
+    return this.#faults.some(({ from, to, isCrash = false }) =>
+      !(isCrash && holdsOverCrashes) && ended >= from - this.#margin && ended <= to
+    );
+  }
+
+  #groupOf(sub: string, entry: string): Set<Run> | undefined {
+    if (this.#limits[sub] === undefined) return undefined;
+    const name = `${sub} ${this.#limits[sub].of(entry)}`;
+    const known = this.#groups.get(name) ?? new Set();
+    this.#groups.set(name, known);
+    return known;
   }
 
   #orderOf(sub: string, entry: string): Order | undefined {

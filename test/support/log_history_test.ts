@@ -254,6 +254,31 @@ describe("the checker of the log", () => {
     assertEquals(violations(new Written().publish("a").fail("a", 3), { attempts: 2 }), ["s a: attempt 3 of 2"]);
   });
 
+  it("finds one more run at once than a limit lets, also behind a crash, and accepts it behind a standstill", () => {
+    const found = (written: Written, most = 1) =>
+      violations(written, { running: { s: { most, of: (entry) => entry[0] } } }).filter((it) => it.includes("at once"));
+    const written = new Written().publish("a1", "a2", "b1");
+    written.begin("a1");
+    written.begin("b1");
+    assertEquals(found(written), []);
+    written.add({ event: "killed", pid: 7 }).begin("a2");
+    const [a1, a2] = written.lines.flatMap((it) => it.event === "begin" && it.entry[0] === "a" ? [it.pid] : []);
+    assertEquals(found(written), [`s a2: one more runs at once than 1: a1 in process ${a1}, a2 in process ${a2}`]);
+    assertEquals(found(written, 2), []);
+    written.add({ event: "fault", what: "a standstill" });
+    assertEquals(found(written), []);
+    const ended = new Written().publish("a1", "a2", "a3");
+    ended.end(ended.begin("a1")).begin("a2");
+    ended.add({ event: "killed", pid: a2 }).add({ event: "reachable", pid: a2 }).begin("a3");
+    assertEquals(found(ended), []);
+  });
+
+  it("accepts that what was skipped after an attempt holds nothing up, where messages are skipped", () => {
+    const written = new Written().publish("a", "b").fail("a", 1).handle("b");
+    assertEquals(violations(written), ["s Happened k b: begun before a had been handled"]);
+    assertEquals(violations(written, { skipping: ["s"] }), []);
+  });
+
   it("finds a second effect", () => {
     const written = new Written().publish("a");
     const run = written.begin("a");

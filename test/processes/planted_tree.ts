@@ -104,7 +104,8 @@ interface Change {
  * - `blocked-count`: the failure of a run counts once more in a later term. `blocked-dead`: a dead letter stays dead
  *   though its run has succeeded meanwhile. `blocked-beside`: what was handled is done while another run of it goes on.
  *   `blocked-commit`: what has failed runs again before the commit that counts its attempt. `blocked-alone`: what ran
- *   alone at a leader that falls silent has had an attempt at once.
+ *   alone at a leader that falls silent has had an attempt at once. `blocked-batch`: what runs in a batch at a silent
+ *   node, in front of another of its key, is taken for done.
  * - `fair-commit`: the next leader does not know which messages were passed by. `fair-unknown`: what an earlier leader
  *   passed by is of none of the tenants. `fair-skipped`: a message is brought though an earlier one of its tenant was
  *   not; `fair-behind`: or though one is in front of the place where the reader begins. `fair-taken`: what was taken

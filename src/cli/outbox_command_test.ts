@@ -92,6 +92,16 @@ describe("catga outbox", { timeout: 120_000 }, () => {
     assertEquals((await rows("list", "--limit", "1")).filter(({ state }) => state === "waits").length, 1);
   });
 
+  it("finds a contract behind more lanes of others than it lists, and does not say that nothing waits", async () => {
+    await fill();
+    const waiting = async (...args: string[]) => (await rows("list", ...args)).filter(({ state }) => state === "waits");
+    assertEquals((await waiting("--contract", "Stay", "--limit", "1")).map(({ key }) => key), ["r-1"]);
+    assertEquals(await run("list", "--contract", "Nothing"), {
+      ...{ code: 0, out: "" },
+      err: "nothing that matches waits or was set aside in a\n",
+    });
+  });
+
   it("retries and discards by number, or all that match with --yes", async () => {
     await fill();
     const [first, second] = (await rows()).filter(({ state }) => state === "refused");

@@ -90,14 +90,16 @@ async function list(
 ): Promise<number> {
   const listing = new Listing(terminal, flags.has("json"), COLUMNS);
   const { contract, cause } = chosen;
+  const isAll = contract === undefined && cause === undefined;
   let more = 0;
   for (const store of stores) {
-    const max = Math.min(limit, MOST_LANES);
+    const max = isAll ? Math.min(limit, MOST_LANES) : MOST_LANES;
     const lanes = await store.lanes({ max });
-    if (lanes.length === max) more++;
-    for (const lane of lanes) {
-      if (contract !== undefined && lane.contract !== contract) continue;
-      if (cause !== undefined && lane.why?.includes(cause) !== true) continue;
+    const matching = lanes.filter(({ contract: name, why }) =>
+      (contract === undefined || name === contract) && (cause === undefined || why?.includes(cause) === true)
+    );
+    if (lanes.length === max || matching.length > limit) more++;
+    for (const lane of matching.slice(0, limit)) {
       listing.add({ store: store.name, state: "waits", ...lane }, [
         ...[store.name, "waits", lane.kind, lane.contract, lane.key ?? "-", `${lane.rows}`, "-"],
         ...[showDuration(lane.oldest), lane.why ?? "-"],
@@ -111,7 +113,8 @@ async function list(
       ]);
     }
   }
-  listing.end(`nothing waits in ${stores.map(({ name }) => name).join(", ")}`);
+  const names = stores.map(({ name }) => name).join(", ");
+  listing.end(isAll ? `nothing waits in ${names}` : `nothing that matches waits or was set aside in ${names}`);
   if (more > 0) terminal.say(`there may be more that wait: --limit`);
   return DONE;
 }

@@ -35,6 +35,8 @@ export interface FileStatus {
   /** The inode alone: the device may have another number after the machine was started again. */
   readonly inode: string;
   readonly size: number;
+  /** When the file was made, in ms since 1970; `undefined`: the file system does not say. */
+  readonly made: number | undefined;
 }
 
 /** SQLite and the file system. */
@@ -158,11 +160,12 @@ interface DenoFile {
 
 const STATFS = { name: "sys", kind: "statfs" } as const;
 
-/** Device, inode and size. */
+/** Device, inode, size, and when the file was made. */
 interface FileNumbers {
   readonly dev: number | null;
   readonly ino: number | null;
   readonly size: number;
+  readonly birthtime: Date | null;
 }
 
 /** Returns `undefined` if there is nothing at a path; throws other errors. */
@@ -171,8 +174,8 @@ function absent(error: unknown): undefined {
   if (code !== "ENOENT" && code !== "ENOTDIR" && name !== "NotFound" && name !== "NotADirectory") throw error;
 }
 
-function statusOf({ dev, ino, size }: FileNumbers): FileStatus {
-  return { identity: `${dev}:${ino}`, inode: `${ino}`, size };
+function statusOf({ dev, ino, size, birthtime }: FileNumbers): FileStatus {
+  return { identity: `${dev}:${ino}`, inode: `${ino}`, size, made: birthtime?.getTime() || undefined };
 }
 
 class SystemDatabase implements Database {

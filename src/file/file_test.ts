@@ -660,6 +660,35 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     for (let start = 0; start < 2; start++) assertStringIncludes(await refusal(), "its log");
   });
 
+  it("but not if its last owner, which has ended without closing it, copies its log into it meanwhile", async () => {
+    await leftOpen();
+    for (const each of ["", "-wal", "-shm"]) await copyFile(`${folder.path}/killed.db${each}`, path() + each);
+    const { made } = systemDriver.status(`${path()}-shm`)!;
+    // file systems tell times apart by some ms
+    await eventually("a later time", async () => {
+      if (made === undefined) return true;
+      await writeFile(`${folder.path}/later`, "");
+      const later = systemDriver.status(`${folder.path}/later`)!.made;
+      await rm(`${folder.path}/later`);
+      return later !== made;
+    });
+    // a runtime that ends may release the lock of the file before it closes SQLite
+    const ending = new DatabaseSync(path());
+    ending.prepare("SELECT count(*) FROM sqlite_schema").get();
+    let isOpen = true;
+    const driver: FileDriver = {
+      ...systemDriver,
+      open: (opened, options) => {
+        if (opened === path() && isOpen) ending.close();
+        if (opened === path()) isOpen = false;
+        return systemDriver.open(opened, options);
+      },
+    };
+    const file = await folder.open({ driver });
+    assert(!isOpen);
+    assertEquals(await texts(await openStream(file.log())), ["data"]);
+  });
+
   it("but not if its owner closes it between two looks of a reader", async () => {
     await append(await openStream((await folder.open()).log()));
     let isClosed = false;

@@ -48,6 +48,8 @@ CREATE INDEX e${number}_end ON e${number} (end) WHERE end IS NOT NULL;`;
  * if the file is not one of Catga's, is of a newer format, or lacks its log: never starts empty in its place.
  */
 export function openDatabase(path: string, driver: FileDriver): Database {
+  const indexMade = () => driver.status(`${path}-shm`)?.made;
+  const made = indexMade();
   const log = driver.status(`${path}-wal`);
   if ((driver.status(path)?.size ?? 0) === 0 && (log?.size ?? 0) > 0) {
     throw refuse(path, `it is missing or empty, but its log ${path}-wal is there. Put the file back beside its log`);
@@ -57,14 +59,17 @@ export function openDatabase(path: string, driver: FileDriver): Database {
   try {
     database = driver.open(path);
     const isNew = isEmpty(database);
-    // SQLite has read the file: it has opened the log, or made an empty one if the log was removed since the look above
-    if ((driver.status(`${path}-wal`)?.size ?? 0) < (log?.size ?? 0)) {
+    // SQLite has read the file: it has opened the log, or made an empty one if the log was removed since the look above.
+    // A runtime that ends may release the file before it closes SQLite, which then removes the log when all of it is in
+    // the file, with its index. An index that is still the same was left by somebody who has removed the log alone
+    const hasLog = log !== undefined && (driver.status(`${path}-wal`)?.size ?? 0) >= log.size;
+    if (log !== undefined && !hasLog && made !== undefined && made === indexMade()) {
       if (!isNew) trustNoMore(path, database);
       throw refuse(path, lacksLog(path));
     }
     // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
     if (isNew) make(database);
-    else check(path, database, log !== undefined, placeOf(path, driver));
+    else check(path, database, hasLog, placeOf(path, driver));
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
     return database;

@@ -59,7 +59,7 @@ export function openDatabase(path: string, driver: FileDriver): Database {
   try {
     database = driver.open(path);
     const isNew = isEmpty(database);
-    // SQLite has read the file: it has opened the log, or made an empty one if the log was removed since the look above.
+    // SQLite has read the file: it has opened the log, or made an empty one if it was removed since the look above.
     // A runtime that ends may release the file before it closes SQLite, which then removes the log when all of it is in
     // the file, with its index. An index that is still the same was left by somebody who has removed the log alone
     const hasLog = log !== undefined && (driver.status(`${path}-wal`)?.size ?? 0) >= log.size;

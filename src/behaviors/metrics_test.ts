@@ -3,6 +3,9 @@ import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { catga, command, event, fail, query, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { Administration } from "../log/administration/administration.ts";
+import { type StreamKind, streamName } from "../log/format/stream_name.ts";
+import { streamOptions } from "../log/format/streams.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { openStage } from "../../test/support/stage.ts";
 import { Telemetry } from "../../test/support/telemetry.ts";
@@ -362,6 +365,52 @@ describe("metrics of the log", () => {
     ]);
     go.resolve();
     await clock.advance(1_000);
+  });
+
+  it("shows which limits operators have paused, or a key of them, until they are resumed or another node leads", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const limit = [{ name: "bank", running: 2 }, { name: "account", key: () => "a", running: 2 }] as const;
+    const start = (id: string) =>
+      cluster.start(id, {
+        ...{ service: "shop", behaviors: [metrics()] },
+        handlers: Booked.on(() => {}, { name: "billing", limit: [...limit] }),
+      });
+    const app = await start("p-1");
+    await clock.advance(5_000); // time for the subscription to get a leader
+    await clock.until(app.publish(Booked, { n: 1 }));
+    await clock.advance(1_000);
+    const { log } = cluster.network.connect();
+    const open = (kind: StreamKind) => log.open(streamName("default", kind), streamOptions("default", kind, 1));
+    const operator = new Administration({
+      ...{ namespace: "default", clock, network: { maxPayload: 1_048_576 }, nodes: () => app.nodes() },
+      ...{ stream: () => open("log"), kept: () => open("subscriptions") },
+    });
+    const paused = async (node: string) => {
+      const own = (await of("limit.paused")).filter(({ attributes }) => attributes["catga.node"] === node);
+      return Object.fromEntries(own.map(({ attributes, value }) => [attributes["catga.limit"], value]));
+    };
+    const target = (limit: string) => ({ service: "shop", subscription: "billing", limit });
+    const change = async (made: Promise<void>) => {
+      await clock.until(made);
+      await clock.advance(1_000);
+    };
+    assertEquals(await paused("p-1"), { bank: 0, "account by key": 0 });
+    await change(operator.setLimit(target("bank"), { running: 1 }));
+    assertEquals(await paused("p-1"), { bank: 0, "account by key": 0 });
+    await change(operator.pauseLimit(target("account"), { key: "b" }));
+    assertEquals(await paused("p-1"), { bank: 0, "account by key": 1 });
+    await change(operator.pauseLimit(target("bank")));
+    assertEquals(await paused("p-1"), { bank: 1, "account by key": 1 });
+    await change(operator.resumeLimit(target("account"), "b"));
+    assertEquals(await paused("p-1"), { bank: 1, "account by key": 0 });
+    const next = await start("p-2");
+    await change(app.drain());
+    await clock.until(next.publish(Booked, { n: 2 })); // a leader knows the limits of what it has read
+    await clock.advance(30_000);
+    assertEquals(await paused("p-2"), { bank: 1, "account by key": 0 });
+    await change(operator.clearLimit(target("bank")));
+    assertEquals(await paused("p-2"), { bank: 0, "account by key": 0 });
   });
 
   it("shows what has slots of a limit and what waits for it, from the node that leads, and 0 when that is over", async () => {

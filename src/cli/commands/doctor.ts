@@ -405,16 +405,27 @@ async function ofLimits(view: ClusterView, { findings }: Examination): Promise<v
   const stream = await view.stream("subscriptions").catch(() => undefined);
   if (stream === undefined) return;
   const forgotten = stream.serverTime - OLD_SETTING;
-  for (const { service, subscription, limit, override, program } of await view.administration().limits()) {
+  const administration = view.administration();
+  const limits = (await administration.limits()).filter(({ override }) => override !== undefined);
+  const infos = limits.length === 0 ? [] : await administration.subscriptions();
+  const running = new Set(infos.flatMap((each) => each.abandoned ? [] : [`${each.service}/${each.name}`]));
+  for (const { service, subscription, limit, override, program } of limits) {
     const { set } = override ?? {};
     if (override === undefined || (program !== undefined && (set === undefined || set.since > forgotten))) continue;
     const about = `${service}/${subscription} ${limit}`;
+    const isStopped = program === undefined && !running.has(`${service}/${subscription}`);
     findings.push({
       ...{ kind: "limit-set", about, severity: "warning", docs: "catga docs cli#limits" },
-      message: program === undefined
-        ? `An operator has set something of the limit ${about}, which no running program has.`
-        : `An operator has set the numbers of the limit ${about} over a week ago.`,
-      advice: "Have the program say it, and take it back: catga limits clear.",
+      message: program !== undefined
+        ? `An operator has set the numbers of the limit ${about} over a week ago.`
+        : isStopped
+        ? `An operator has set something of the limit ${about}, and no program of ${service}/${subscription} runs.`
+        : `An operator has set something of the limit ${about}, which the running programs do not have.`,
+      advice: isStopped
+        ? "It counts again when its program starts. If no version has the limit any more, take it back: catga limits clear."
+        : program === undefined
+        ? "Take it back: catga limits clear."
+        : "Have the program say it, and take it back: catga limits clear.",
     });
   }
 }

@@ -1,7 +1,7 @@
 /** Tests that `catga doctor` finds planted faults of contracts, messages, subscriptions, schedules and runs. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { command, event, fail, unwrap, workflow } from "../../../mod.ts";
+import { command, event, fail, type Limit, unwrap, workflow } from "../../../mod.ts";
 import { requireNatsServer } from "../../../tools/nats_server.ts";
 import { cliHere } from "../../../test/support/cli_here.ts";
 import { Doctored, kinds } from "../../../test/support/doctored.ts";
@@ -53,6 +53,37 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     const found = (await on.findings("dead")).find(({ kind }) => kind === "dead-letters");
     assertMatch(found!.message, /^1 message of orders\.Placed could not be handled by a\/mails.*TypeError: no card$/);
     assertMatch(found!.cause!, /^TypeError: no card\n +at .*doctor_messages_test\.ts/);
+  });
+
+  it("settings of a limit that the program has not any more, and of one whose program is stopped", async () => {
+    const start = (limit?: Limit<{ n: number }>) =>
+      on.app("limited", { id: "w-1", service: "w", handlers: Placed.on(() => {}, { name: "mails", limit }) });
+    const app = await on.app("limited");
+    const found = async () => (await on.findings("limited")).filter(({ kind }) => kind === "limit-set");
+    const first = await start({ name: "bank", running: 2 });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await eventually("its record", async () => (await app.subscriptions())[0]?.lag === 0);
+    const limits = async (...args: string[]) => (await cliHere(["limits", ...args, ...on.args("limited")])).code;
+    assertEquals(await limits("set", "bank", "--running", "1"), 0);
+    assertEquals(await found(), []); // of today
+    await first.drain();
+    const stopped = await found();
+    assertEquals(stopped.map(({ about, message }) => [about, message]), [
+      [
+        "w/mails bank",
+        "An operator has set something of the limit w/mails bank, and no program of w/mails runs.",
+      ],
+    ]);
+    assertMatch(stopped[0].advice, /^It counts again when its program starts\./);
+    const without = await start();
+    const [gone, ...more] = await found();
+    assertEquals([gone.message, more.length], [
+      "An operator has set something of the limit w/mails bank, which the running programs do not have.",
+      0,
+    ]);
+    assertEquals(gone.advice, "Take it back: catga limits clear.");
+    assertEquals(await limits("clear", "bank"), 0); // what it advises is possible
+    await without.drain();
   });
 
   it("a subscription that no program has any more", async () => {

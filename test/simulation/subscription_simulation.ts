@@ -210,6 +210,8 @@ interface Published extends LoggedMessage {
 interface Running {
   readonly message: Published;
   readonly waiting: ((outcome: Outcome) => void)[];
+  /** Token of the last leader that asked for it: it gets the answer, and counts it. */
+  token: number;
   /** True if a leader did not wait for it: the message may run elsewhere. */
   isPassedOver: boolean;
 }
@@ -912,7 +914,7 @@ class SimNode {
       run.sums.together++;
       run.checkLimit(id);
       run.fates.get(id)!.begun++; // each that was published has one
-      this.running.set(id, { message: messages[i], waiting: waiting[i], isPassedOver: false });
+      this.running.set(id, { message: messages[i], waiting: waiting[i], token, isPassedOver: false });
       this.#begins(messages[i], attempts[i]);
       waiting[i].push((outcome) => {
         outcomes.push(outcome);
@@ -930,6 +932,7 @@ class SimNode {
       const thrown = run.storm && !run.mode.poison && run.random() < run.mode.failures;
       const held = new Set<string | undefined>();
       for (const [i, id] of ids.entries()) {
+        const asked = this.running.get(id)!.token; // it runs here
         this.running.delete(id);
         this.ended.set(id, run.now);
         const { key } = messages[i];
@@ -944,7 +947,7 @@ class SimNode {
         if (own !== "done") held.add(key);
         if (own === "done") run.fates.get(id)!.handled = true;
         if (own === "failed" && messages[i].blocks === 0) run.fates.get(id)!.failed++;
-        this.#keep(id, token, attempts[i], own, began);
+        this.#keep(id, asked, attempts[i], own, began);
         for (const each of waiting[i]) each(own);
       }
     });
@@ -969,13 +972,14 @@ class SimNode {
     [this.token, this.term] = [token, term];
     const known = this.running.get(id);
     if (known !== undefined) {
+      known.token = token;
       known.waiting.push(answer);
       return;
     }
     run.sums.runs++;
     run.checkLimit(id);
     this.#check(id, message, token);
-    const running: Running = { message, waiting: [answer], isPassedOver: false };
+    const running: Running = { message, waiting: [answer], token, isPassedOver: false };
     this.running.set(id, running);
     const fate = run.fates.get(id)!; // each that was published has one
     fate.begun++;
@@ -998,7 +1002,7 @@ class SimNode {
         : "done";
       if (outcome === "done") fate.handled = true;
       else if (outcome !== "outage" && message.blocks === 0) fate.failed++;
-      this.#keep(id, token, attempt, outcome, began);
+      this.#keep(id, running.token, attempt, outcome, began);
       for (const each of running.waiting) each(outcome);
     });
   }

@@ -157,6 +157,10 @@ describe("simulation of a subscription", () => {
     played(BLOCKED + 52_287);
   });
 
+  it("counts a failed run once that a later leader has joined, whose node says so, too", () => {
+    played(BLOCKED + 52_842);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

@@ -22,6 +22,14 @@ export class FinishedRuns {
     }
   }
 
+  /** Takes note that the leader with this token gets the answer of a message's run, which has ended. */
+  asked(id: string, token: number): void {
+    const known = this.#runs.get(id);
+    if (known === undefined) return;
+    const { run: [, , attempt, outcome], at } = known;
+    this.#runs.set(id, { run: [id, token, attempt, outcome], at });
+  }
+
   /** Forgets the earlier run of a message that begins again, unless it has handled the message. */
   forget(id: string): void {
     if (this.#runs.size > 0 && !this.#hasHandled(id)) this.#runs.delete(id);

@@ -191,10 +191,11 @@ export class SubscriptionRuns {
    * take, because its version of the handler has a shorter timeout, the leader is told in time that the run goes on;
    * the answer of the run is then kept for the leader's next request.
    */
-  #joined(going: RunningMessage, [token]: RunRequest, ctx: MessageContext): Promise<Outcome> {
+  #joined(going: RunningMessage, [token, position, , , , , , time]: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const answer = going.answer();
     going.owed = false;
     going.asked = { token, by: ctx };
+    if (going.kept) this.#finished.asked(messageId({ position, time }), token);
     return this.#inTime(answer, [going], ctx);
   }
 
@@ -300,7 +301,7 @@ export class SubscriptionRuns {
     run.excuse = () => this.#excuse(own, began, ctx);
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
     const going = this.#enters(own, { run, answer: () => answer, attempt, asked: { token, by: outer }, isLast });
-    void answer.then((each) => this.#keep(request, each, began));
+    void answer.then((each) => this.#keep(request, each, began, going.asked.token));
     run.watch(outcome, () => {
       this.#explain(began);
       this.#leaves(own);
@@ -398,7 +399,9 @@ export class SubscriptionRuns {
       return this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx), attempt, asked });
     });
     void answer.then((whole) => {
-      for (const [i, request] of requests.entries()) this.#keep(request, memberAnswer(whole, i), began);
+      for (const [i, request] of requests.entries()) {
+        this.#keep(request, memberAnswer(whole, i), began, all[i].asked.token);
+      }
     });
     run.watch(outcome, () => {
       this.#explain(began);
@@ -463,11 +466,20 @@ export class SubscriptionRuns {
     return { ok: false, error: unavailable(message, { node, details: STILL_RUNNING }) };
   }
 
-  /** Remembers what came of a run, for leaders that have not received its answer. `undefined`: it did not run. */
-  #keep([token, position, attempt, , , , , time]: RunRequest, answer: Outcome | undefined, began: number): void {
+  /**
+   * Remembers what came of a run, for leaders that have not received its answer. `undefined`: it did not run. `asked`:
+   * token of the last leader that asked for it, which counts the answer: a failure under another token would count once
+   * more.
+   */
+  #keep(
+    [token, position, attempt, , , , , time]: RunRequest,
+    answer: Outcome | undefined,
+    began: number,
+    asked = token,
+  ): void {
     const now = this.#options.host.wheel.now();
     if (answer === undefined || now - began < LONG_RUN) return;
-    this.#finished.add(messageId({ position, time }), token, attempt, answer, now);
+    this.#finished.add(messageId({ position, time }), asked, attempt, answer, now);
   }
 
   /**

@@ -118,6 +118,24 @@ describe("SubscriptionRuns", () => {
     assertEquals(attempts, [1, 1]);
   });
 
+  it("says of a failed run the last leader that has joined it, also of one whose answer was kept: it counts once", async () => {
+    for (const isKept of [true, false]) {
+      const { runs, clock, request, fails, lead } = await start();
+      void request(5);
+      runs.report(9); // the first leader is gone
+      await clock.advance(900);
+      lead(9);
+      const answered = isKept ? undefined : request(5, { token: 9 });
+      await clock.advance(200);
+      fails[0]();
+      await clock.advance(0);
+      const { value: answer } = await (answered ?? request(5, { token: 9 })) as Exclude<Outcome, Refusal>;
+      const { finished } = runs.report(9);
+      assertEquals(finished.map(([id, token, attempt]) => [id, token, attempt]), [["5-1", 9, 1]], `${isKept}`);
+      assertEquals(answer, undefined); // its time was over
+    }
+  });
+
   it("forgets the answer that it keeps for a leader after 90 s: leaders of an earlier version pause for up to 60", async () => {
     const { runs, clock, request, ends } = await start();
     void request(5, { timeout: 600 });

@@ -312,7 +312,7 @@ describe("a barrier", () => {
     await node.until(Promise.all(runs));
     const said = (await node.until(node.barrier(token))).value as BarrierAnswer;
     assertEquals([said.running, said.ended], [[], ["5-1", "7-1"]]);
-    assertEquals(said.finished[1], ["7-1", old, 1, 0], "a long run, which its leader may have given up");
+    assertEquals(said.finished[1], ["7-1", token, 1, 0], "a long run, of the leader that has joined it");
     assertEquals((await node.until(node.barrier(old))).error?.code, "CANCELLED");
   });
 

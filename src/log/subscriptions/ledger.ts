@@ -315,7 +315,10 @@ export class Ledger {
       return undefined;
     }
     const counted = this.#countedOf(item);
-    const isCounted = run.token === token ? run.attempt !== item.attempts + 1 : counted.has(run);
+    // of a run for which a request of this leader waits the answer counts
+    const isCounted = run.token === token
+      ? item.turn === "begun" || run.attempt !== item.attempts + 1
+      : counted.has(run);
     const then = afterLateOutcome(item, { handled: run.outcome === "done", isCounted });
     if (run.outcome === "done") {
       const { key } = item;

@@ -902,6 +902,22 @@ describe("a limit that skips, and a dead letter", () => {
   });
 });
 
+describe("a run that a leader has joined", () => {
+  it("counts one attempt when its node says that it failed, before or behind the answer", () => {
+    for (const isAnsweredFirst of [true, false]) {
+      const kit = new Kit();
+      kit.add(1);
+      const item = kit.begin().get(1)!;
+      const failed = { ...FAILED, final: false, node: "n" };
+      const report = () => kit.ledger.reported(item.id, item, { token: 7, attempt: 1, outcome: failed }, 7)?.then;
+      if (!isAnsweredFirst) assertEquals(report(), "nothing");
+      kit.ledger.failedInPlace(item, item.attempts + 1);
+      if (isAnsweredFirst) assertEquals(report(), "nothing");
+      assertEquals(item.attempts, 1);
+    }
+  });
+});
+
 describe("a limit of which only the newest message waits", () => {
   /** A ledger with such a limit. */
   function limited(batch?: BatchSettings) {

@@ -20,7 +20,7 @@ import type { RunFailure } from "../format/run_request.ts";
 
 /** Outcome of a long run, as the node says at which it has ended. */
 export interface ReportedRun {
-  /** Token of the last leader that handed the message out: the one that began the run, or a later one that joined it. */
+  /** Token of the last leader that handed the message out: the one that began the run, or a later one that joined. */
   readonly token: number;
   /** Number of the attempt, from 1. */
   readonly attempt: number;

@@ -151,6 +151,8 @@ describe("the tool and a file", () => {
           "A",
         ]],
         ...[["set", "bank", "--per", "5"], ["set", "bank", "--per", "5/x"], ["--running", "3"]],
+        ...["null", "NaN", "-1", "1.5", "99999999", ""].map((n) => ["set", "bank", `--running=${n}`]),
+        ...["100/2d", "0/1s", "9999999/1s", "1/NaN", "1/0s"].map((rate) => ["set", "bank", `--per=${rate}`]),
       ]
     ) assertEquals((await run("limits", ...args)).code, 2, args.join(" "));
     assertEquals((await run("limits", "pause", "nothing")).code, 1);

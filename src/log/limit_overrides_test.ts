@@ -8,6 +8,7 @@ import { LogApps, type Order } from "../../test/support/log_apps.ts";
 import { delay } from "../ports/clock.ts";
 import { Administration } from "./administration/administration.ts";
 import { clearedLimit, pausedLimit, resumedLimit, withLimit } from "./administration/limits.ts";
+import { overridesSubject, subscriptionKey } from "./format/names.ts";
 import type { Overrides } from "./format/overrides.ts";
 import { type StreamKind, streamName } from "./format/stream_name.ts";
 import { streamOptions } from "./format/streams.ts";
@@ -222,6 +223,46 @@ describe("what operators set of a limit", () => {
     await rejects(() => operator.setLimit(BANK, { burst: 1.5 }), RangeError, "burst");
     // cast: an unknown number, as a program without types may give
     await rejects(() => operator.setLimit(BANK, { runs: 1 } as never), TypeError, "runs");
+  });
+
+  it("that somebody forges counts as nothing or as what it says; all goes on once it is cleared", async () => {
+    await using apps = await LogApps.open();
+    const app = await apps.start("a", { limit: { ...{ name: "bank", key: account }, running: 2, over: "last" } });
+    const operator = administrationOf(apps);
+    await apps.publish(...own(3));
+    await apps.until("the first to be handled", () => own(3).every(({ n }) => apps.handled(n)));
+    const { log } = apps.cluster.network.connect();
+    const kept = await apps.clock.until(
+      log.open(streamName("default", "subscriptions"), streamOptions("default", "subscriptions", 1)),
+    );
+    const subject = overridesSubject("default", subscriptionKey("shop", "billing"));
+    const set = (numbers: string) => `{"v":1,"limits":[{"limit":"bank","set":{"since":1,${numbers}}}]}`;
+    const most = Number.MAX_SAFE_INTEGER;
+    const nothing = [
+      ...["null", "-1", "0", "1.5", "1e300", '"3"', "[]"].map((value) => set(`"running":${value}`)),
+      ...["null", "[1]", "[0,1]", "[1,-1]", "[1,1e300]", "[1,2,3]"].map((value) => set(`"per":${value}`)),
+      ...["null", "0", "{}"].map((value) => set(`"burst":${value}`)),
+      ...['{"v":1,"limits":[{"limit":"bank","paused":null}]}', '{"v":1,"limits":[null]}', "[", ""],
+      '{"v":1,"limits":[{"limit":"__proto__","paused":{"since":1}},{"limit":"","keys":[{"key":"","since":1e300}]}]}',
+    ];
+    const something = [
+      ...[set(`"running":${most}`), set(`"per":[${most},1],"burst":${most}`), set(`"per":[1,${most}]`)],
+      ...[set(`"per":[1,${most}],"burst":${most}`), '{"v":1,"limits":[{"limit":"bank","paused":{"since":1e300}}]}'],
+      '{"v":1,"limits":[{"limit":"bank","keys":[{"key":"account 1","since":1,"until":1e300,"reason":"\\u0000"}]}]}',
+    ];
+    for (const [i, text] of [...nothing, ...something].entries()) {
+      const stored = await apps.clock.until(kept.append(subject, text, { timeout: 1_000 }));
+      assertEquals(stored.type, "stored");
+      await apps.clock.advance(1_000);
+      const orders = own(3, 3 * (i + 1));
+      await apps.publish(...orders);
+      await apps.clock.advance(1_000);
+      await apps.info();
+      await apps.clock.until(operator.limits());
+      app.health();
+      if (i >= nothing.length) await apps.clock.until(operator.clearLimit(BANK));
+      await apps.until(`all to be handled beside ${text}`, () => orders.every(({ n }) => apps.handled(n)), 20_000);
+    }
   });
 
   it("takes so many keys as a message holds, and forgets those whose pause is over", () => {

@@ -128,8 +128,11 @@ function numbersOf(flags: Flags): LimitSummary {
 function readRate(text: string): readonly [count: number, ms: number] {
   const [, count, time = ""] = /^(\d{1,7})\/(.+)$/.exec(text) ?? [];
   const ms = readDuration(/^[a-z]/.test(time) ? `1${time}` : time);
-  if (count === undefined || ms === undefined || ms < 1 || Number(count) < 1 || Number(count) > MAX_NUMBER) {
-    throw new UsageError(`--per needs a number of messages and a time, such as 100/1s or 5/m; got ${show(text)}`);
+  const isWithin = (value: number, most: number) => value >= 1 && value <= most;
+  if (ms === undefined || !isWithin(ms, MAX_TIME) || !isWithin(Number(count), MAX_NUMBER)) {
+    throw new UsageError(
+      `--per needs a number of messages and a time of a day at most, such as 100/1s or 5/m; got ${show(text)}`,
+    );
   }
   return [Number(count), Math.round(ms)];
 }
@@ -265,5 +268,5 @@ const LISTING_FLAGS: ReadonlySet<FlagName> = new Set(["timeout"]);
 const ANSWER_TIMEOUT = 1_000;
 /** Number of paused keys of a limit that are shown each on a line. */
 const MAX_KEYS_SHOWN = 20;
-/** Maximum of a number of a limit. */
-const MAX_NUMBER = 1_000_000;
+/** Maximum of a number of a limit, and of the time of its rate, in ms. */
+const [MAX_NUMBER, MAX_TIME] = [1_000_000, 86_400_000];

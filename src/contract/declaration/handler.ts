@@ -364,7 +364,9 @@ export function subscriptionSettings(
     if (foreign === undefined) return undefined;
     throw new TypeError(
       kind === "query" || kind === "stream"
-        ? `${at}: a ${kind} takes no ${foreign}; the behavior retry() runs its handler again`
+        ? `${at}: a ${kind} takes no ${foreign}${
+          foreign === "retry" ? "; the behavior retry() runs its handler again" : ", which is of durable messages"
+        }`
         : `${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`,
     );
   }

@@ -141,6 +141,11 @@ describe("the settings of a subscription", () => {
         TypeError,
         `Q.handle: a ${make("Q").kind} takes no retry; the behavior retry() runs its handler again`,
       );
+      assertThrows(
+        () => make("Q").handle((() => {}) as never, { limit: { running: 1, over: "last" } } as never),
+        TypeError,
+        `Q.handle: a ${make("Q").kind} takes no limit, which is of durable messages`,
+      );
     }
   });
 

@@ -8,7 +8,7 @@ import { withArticle } from "../contract/declaration/contract.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
 import { compareRoutes } from "./compared_routes.ts";
-import { judge, refusals } from "./refusals.ts";
+import { judge, refusals, UNKNOWN } from "./refusals.ts";
 
 /** Returns what would break if `after` were deployed while other nodes still run `before`. */
 export function compare(before: Description, after: Description): Finding[] {
@@ -79,9 +79,68 @@ export function compare(before: Description, after: Description): Finding[] {
     found.push(...refusals(name, "the input of open and scheduled runs", is.input, was.input, PAST));
     found.push(...rollback(name, was.input, is.input));
   }
+  found.push(...compareSignals(before, after), ...compareQuestions(before, after));
   found.push(...compareSubscriptions(before, after), ...compareAddedEvents(before, after));
   found.push(...compareRoutes(before, after));
   return found;
+}
+
+/** Compares what open runs are told: the values of signals. */
+function compareSignals(before: Description, after: Description): Finding[] {
+  return Object.entries(before.signals ?? {}).flatMap(([name, was]) => {
+    const is = own(after.signals ?? {}, name);
+    return is === undefined ? [] : compareTold(name, "told", [before, was.input], [after, is.input]);
+  });
+}
+
+/** Compares what open runs are asked, and what they answer. An asker gets the answer as the run has recorded it. */
+function compareQuestions(before: Description, after: Description): Finding[] {
+  return Object.entries(before.questions ?? {}).flatMap(([name, was]): Finding[] => {
+    const is = own(after.questions ?? {}, name);
+    const answers = isHandled(after, name);
+    if (is === undefined) {
+      return !answers || !isHandled(before, name) ? [] : [{
+        ...{ level: "break", kind: "question-gone", about: name },
+        message: `the question ${name} is gone: open runs answer it no more, and who asks waits until the run ends`,
+        advice:
+          "Export it, and answer it until nobody asks it: then older askers get an answer, or a failure of its own.",
+      }];
+    }
+    const found = compareTold(name, "asked", [before, was.input], [after, is.input]);
+    const verdict = answers && is.output !== undefined ? judge(was.output, is.output) : undefined;
+    if (verdict?.reads === "no") {
+      const message = `${name}: the new answer is not what older askers read: ${verdict.paths.join("; ")}`;
+      found.push({ level: "break", kind: "answer", about: name, message, advice: OLD_SENDERS });
+    } else if (verdict?.reads === "unknown") {
+      found.push({
+        ...{ level: "unknown", kind: "answer", about: name },
+        message: `${name}: whether older askers read the new answer could not be judged (${verdict.keyword})`,
+        advice: UNKNOWN,
+      });
+    }
+    return found;
+  });
+}
+
+type OfProgram = readonly [program: Description, input: Described];
+
+/** Compares the schemas of a signal or question in two versions of a program, which handles its workflow or not. */
+function compareTold(
+  name: string,
+  told: "told" | "asked",
+  [before, was]: OfProgram,
+  [after, is]: OfProgram,
+): Finding[] {
+  if (isHandled(after, name)) {
+    return [...refusals(name, `what open runs were ${told}`, is, was, PAST), ...rollback(name, was, is)];
+  }
+  if (isHandled(before, name)) return [];
+  return refusals(name, `what runs are ${told} by this program`, was, is, HANDLER);
+}
+
+/** Returns true if the program handles the workflow of a signal or question, whose name is `Order.Paid`. */
+function isHandled({ workflows }: Description, name: string): boolean {
+  return own(workflows, name.slice(0, name.indexOf(".")))?.handled === true;
 }
 
 /** Compares one contract in two versions of a program. */

@@ -28,6 +28,10 @@ const seatAnd = (more: z.ZodRawShape) => z.object({ seat: z.string(), ...more })
 const order = (input: z.ZodType | undefined, options: object = {}) =>
   workflow("Order", { input, ...options } as never).handle(answer);
 
+const other = z.object({ other: z.int() });
+const Order = workflow("Order");
+const change = (input?: z.ZodType, output?: z.ZodType) => Order.question("Change", { input, output } as never);
+
 /** Makes an entity with these events, given by name and schema. */
 function cart(events: Record<string, z.ZodType>, version = 1, decides = true) {
   const Cart = entity("Cart", { initial: () => 0, version });
@@ -231,6 +235,36 @@ suite("compare, breaks", () => {
       "break: Order: the input of open and scheduled runs would be refused: buyer: required by the reader, not written",
     ],
     [
+      "a signal's schema is narrower",
+      [order(seat), Order.signal("Paid", { input: seat as never })],
+      [order(seat), Order.signal("Paid", { input: seatAnd({ cents: z.int() }) as never })],
+      "break: Order.Paid: what open runs were told would be refused: cents: required by the reader, not written",
+    ],
+    [
+      "a question's schema is narrower",
+      [order(seat), change(seat)],
+      [order(seat), change(seatAnd({ fee: z.int() }))],
+      "break: Order.Change: what open runs were asked would be refused: fee: required by the reader, not written",
+    ],
+    [
+      "a question's answer lacks what askers read",
+      [order(seat), change(undefined, seatAnd({ fee: z.int() }))],
+      [order(seat), change(undefined, seat)],
+      "break: Order.Change: the new answer is not what older askers read: fee: required by the reader, not written",
+    ],
+    [
+      "a question goes, and its workflow stays",
+      [order(seat), change(seat)],
+      [order(seat)],
+      "break: the question Order.Change is gone: open runs answer it no more, and who asks waits until the run ends",
+    ],
+    [
+      "a program asks what the handler refuses",
+      [change(seat)],
+      [change(z.object({ seat: z.number() }))],
+      "break: Order.Change: what runs are asked by this program would be refused: seat: number is written, string is read",
+    ],
+    [
       "a workflow's version goes back",
       [order(seat, { version: 2 })],
       [order(seat, { version: 1 })],
@@ -338,6 +372,22 @@ suite("compare, what is safe", () => {
     ["an entity's version is raised", cart({ A: seat }), cart({ A: seat }, 2)],
     ["a workflow is added", [sell(seat)], [sell(seat), order(seat)]],
     ["a workflow's version is raised", [version({ version: 1 })], [version({ version: 2 })]],
+    ["what a run shows changes, which only its types say", [order(seat)], [order(seat), Order.view<{ n: number }>()]],
+    ["a question is added", [order(seat)], [order(seat), change(seat, seat)]],
+    ["a question takes more", [order(seat), change(seat, seat)], [
+      order(seat),
+      change(seatAnd({ fee: z.int().optional() }), seatAnd({ fee: z.int() })),
+    ]],
+    ["a question has the name of a signal", [
+      order(seat),
+      Order.signal("Change", { input: seat as never }),
+      change(other),
+    ], [
+      order(seat),
+      change(other),
+      Order.signal("Change", { input: seat as never }),
+    ]],
+    ["an asker asks no more, or moves away with its workflow", [change(seat)], [sell(seat)]],
     ["a workflow keeps its runs longer", [version({})], [version({ keep: 90_000_000 })]],
     ["a schema goes", [sell(seat)], [command("Sell", {}).handle(answer)]],
     ["a contract that was sent is handled", [command("Sell", { input: seat })], [sell(seat)]],
@@ -453,6 +503,8 @@ suite("readDescription", () => {
       of({ contracts: { A: { kind: "query", input: 5 } } }),
       of({ entities: { A: { version: 1, events: { B: { input: [] } } } } }),
       of({ workflows: { A: {} } }),
+      of({ signals: { "A.B": { input: 1 } } }),
+      of({ questions: { "A.B": { output: 1 } } }),
       of({ subscriptions: { a: [1] } }),
     ];
     assertEquals(wrong, [
@@ -462,6 +514,8 @@ suite("readDescription", () => {
       "contracts.A.input is invalid",
       "entities.A.events.B.input is invalid",
       "workflows.A.version is invalid",
+      "signals.A.B.input is invalid",
+      "questions.A.B.output is invalid",
       "subscriptions is invalid",
     ]);
     assertEquals(typeof of({}), "object");

@@ -7,6 +7,7 @@ import { isKind, type Kind } from "../contract/declaration/contract.ts";
 import type { Schema } from "../contract/schemas/schema.ts";
 import { isRecord, isStrings } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
+import type { AnyQuestion } from "../contract/calls/flow.ts";
 import type { Program, ProgramRoute } from "./program.ts";
 
 /**
@@ -21,6 +22,10 @@ export interface Description {
   readonly contracts: Readonly<Record<string, DescribedContract>>;
   readonly entities: Readonly<Record<string, DescribedEntity>>;
   readonly workflows: Readonly<Record<string, DescribedWorkflow>>;
+  /** Signals with a schema, by workflow and name, as `Order.Paid`; absent if there are none. */
+  readonly signals?: Readonly<Record<string, { readonly input?: Described }>>;
+  /** Questions, named as signals are; absent in files of earlier versions, and if there are none. */
+  readonly questions?: Readonly<Record<string, { readonly input?: Described; readonly output?: Described }>>;
   /** By name of a subscription: the names of its events. */
   readonly subscriptions: Readonly<Record<string, readonly string[]>>;
   /** Routes of edges by name; absent in files of earlier versions, and for a program without edges. */
@@ -82,7 +87,8 @@ export interface DescribedRoute {
 }
 
 /** Describes a program. Names are sorted, so that the description changes only if the program does. */
-export function describe({ contracts, entities, workflows, subscriptions, routes }: Program): Description {
+export function describe(program: Program): Description {
+  const { contracts, entities, workflows, signals, questions, subscriptions, routes } = program;
   return {
     catga: 1,
     contracts: sorted(contracts, ({ contract: { kind, options }, handled, entity, followed }) => ({
@@ -108,9 +114,22 @@ export function describe({ contracts, entities, workflows, subscriptions, routes
       ...flag("handled", body !== undefined),
       ...schema("input", input),
     })),
+    ...named("signals", ofWorkflows(signals), (input) => schema("input", input)),
+    ...named("questions", ofWorkflows(questions), describedQuestion),
     subscriptions: sorted(subscriptions, (events) => [...events].sort()),
     ...(routes.size === 0 ? {} : { routes: sorted(routes, (all) => all.map(describedRoute)) }),
   };
+}
+
+function describedQuestion({ "~input": input, "~question": { output } }: AnyQuestion) {
+  return { ...schema("input", input), ...schema("output", output) };
+}
+
+/** Returns what workflows have, by the name of the workflow and its own. */
+function ofWorkflows<T>(all: ReadonlyMap<string, ReadonlyMap<string, T>>): Record<string, T> {
+  return Object.fromEntries(
+    [...all].flatMap(([workflow, own]) => [...own].map(([name, one]) => [`${workflow}.${name}`, one])),
+  );
 }
 
 function describedRoute({ contract, meta, options }: ProgramRoute): DescribedRoute {
@@ -122,10 +141,7 @@ function describedRoute({ contract, meta, options }: ProgramRoute): DescribedRou
     ...flag("keyed", key !== undefined),
     ...flag("cancel", cancel === true),
     ...named("tell", tell, (signal) => schema("input", signal["~input"])),
-    ...named("ask", ask, ({ "~input": input, "~question": { output } }) => ({
-      ...schema("input", input),
-      ...schema("output", output),
-    })),
+    ...named("ask", ask, describedQuestion),
     ...schema("input", own.input),
     ...schema("output", own.output),
     ...("items" in own ? schema("items", own.items) : {}),
@@ -169,7 +185,7 @@ export function readDescription(text: string): Description | string {
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
   if (value.catga === undefined) return "it is no file that `catga contracts` has made";
   if (value.catga !== 1) return `it has the format ${JSON.stringify(value.catga)}, and this version of Catga reads 1`;
-  const { contracts, entities, workflows, subscriptions, routes = {} } = value;
+  const { contracts, entities, workflows, subscriptions, routes = {}, signals = {}, questions = {} } = value;
   const wrong = whyNotAll("contracts", contracts, (each) => {
     if (!isKind(each.kind)) return "kind";
     return ["input", "output", "items"].find((name) => !isDescribed(each[name]));
@@ -179,7 +195,8 @@ export function readDescription(text: string): Description | string {
   }) ?? whyNotAll("workflows", workflows, (each) => {
     if (!Number.isInteger(each.version)) return "version";
     return isDescribed(each.input) ? undefined : "input";
-  }) ?? whyNotRoutes(routes);
+  }) ?? whyNotAll("signals", signals, whyNotSchemas) ?? whyNotAll("questions", questions, whyNotSchemas) ??
+    whyNotRoutes(routes);
   if (wrong !== undefined) return `${wrong} is invalid`;
   const lists = isRecord(subscriptions) ? Object.values(subscriptions) : [undefined];
   if (!lists.every((list) => Array.isArray(list) && isStrings({ ...list }))) return "subscriptions is invalid";
@@ -199,6 +216,10 @@ function whyNotAll(
     if (wrong !== undefined) return [name, key, wrong].filter((part) => part !== "").join(".");
   }
   return undefined;
+}
+
+function whyNotSchemas(each: Record<string, unknown>): string | undefined {
+  return ["input", "output"].find((name) => !isDescribed(each[name]));
 }
 
 /** Returns the path of the first invalid route; `undefined`: all are valid. */

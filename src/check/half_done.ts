@@ -7,7 +7,7 @@ import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/s
 import type { WorkflowBody } from "../contract/declaration/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
-import { isOwn, isUndo, type Journal } from "../flow/stored/journal.ts";
+import { isOwn, isUndo, type Journal, signalKey } from "../flow/stored/journal.ts";
 import type { JournalEntry } from "../flow/stored/journal_entry.ts";
 import { Drive } from "../flow/execution/drive.ts";
 import type { DriveHost } from "../flow/execution/drive_host.ts";
@@ -39,7 +39,7 @@ export interface RunStores {
  * Resolves with findings for open runs that would not continue correctly with the program's handlers. Rejects with
  * `UNAVAILABLE` or `CLOSED` if a run cannot be read.
  */
-export async function checkRuns({ workflows, signals }: Program, stores: RunStores): Promise<Finding[]> {
+export async function checkRuns({ workflows, signals, questions }: Program, stores: RunStores): Promise<Finding[]> {
   const { namespace, entities, clock, progress } = stores;
   const tally = new Tally();
   if (entities === undefined) return [];
@@ -59,7 +59,16 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       for (const [signal, input] of signals.get(name) ?? []) {
         const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n)?.value);
-        for (const value of told) await judgeSignal(tally, { name, signal, run: ref.run }, input, value);
+        for (const value of told) {
+          await judgeUntaken(tally, { name, kind: "signal", own: signal, run: ref.run }, input, value);
+        }
+      }
+      for (const [question, { "~input": input }] of questions.get(name) ?? []) {
+        if (input === undefined) continue;
+        const asked = [...journal.signals.get(signalKey("asked", question)) ?? []];
+        for (const value of asked.map((n) => journal.signal(n)?.value)) {
+          await judgeUntaken(tally, { name, kind: "question", own: question, run: ref.run }, input, value);
+        }
       }
       return await replay(ref, body, journal, log, stores);
     });
@@ -72,19 +81,28 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
   return tally.findings();
 }
 
-/** Checks the value of a signal that a workflow run has received, and not taken yet, by the program's schema. */
-async function judgeSignal(
+/** An untaken signal or question of a run: `own`, its own name; `name`, that of the workflow. */
+interface Untaken {
+  readonly name: string;
+  readonly kind: "signal" | "question";
+  readonly own: string;
+  readonly run: string;
+}
+
+/** Checks by the program's schema what a workflow run was told or asked, and has not taken yet. */
+async function judgeUntaken(
   tally: Tally,
-  { name, signal, run }: { readonly name: string; readonly signal: string; readonly run: string },
+  { name, kind, own, run }: Untaken,
   input: Schema<never, unknown>,
   value: unknown,
 ): Promise<void> {
-  const { error } = await validate(input, value, "INVALID_MESSAGE", `signal ${signal}`);
+  const { error } = await validate(input, value, "INVALID_MESSAGE", `${kind} ${own}`);
   if (error === undefined) return;
-  const of = `untaken signals ${signal} of open runs of ${name}`;
+  const of = `untaken ${kind}s ${own} of open runs of ${name}`;
+  const advice = `Read what is stored, too, until these runs have ended: both forms in the ${kind}'s schema.`;
   if (schemaThrew(error)) {
-    tally.add("unknown", "signal", name, `${of} could not be judged: the schema threw`, run, SIGNAL);
-  } else tally.add("break", "signal", name, `${of} are refused: ${issueWithPath(error)}`, run, SIGNAL);
+    tally.add("unknown", kind, name, `${of} could not be judged: the schema threw`, run, advice);
+  } else tally.add("break", kind, name, `${of} are refused: ${issueWithPath(error)}`, run, advice);
 }
 
 /**
@@ -219,7 +237,6 @@ function labelOf({ workflow, run }: RunRef): string {
   return `run ${run} of ${workflow}`;
 }
 
-const SIGNAL = "Read what is stored, too, until these runs have ended: both forms in the signal's schema.";
 const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
 /** Endpoint (name of a process) of the process that replays the runs; no real process has this name. */
 const ENDPOINT = "check.check";

@@ -86,6 +86,22 @@ async function stage(began = original, signal?: string) {
   };
 }
 
+/** Returns a function that checks the open runs of a network with the handlers and declarations of a program. */
+async function checkerOf(network: MemoryNetwork) {
+  const connection = network.connect();
+  connections.push(connection);
+  const entities = await connection.log.open(
+    streamName("default", "entities"),
+    streamOptions("default", "entities", 1),
+  );
+  return async (program: readonly unknown[]) => {
+    const found = await checkRuns(programOf(program), {
+      ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
+    });
+    return found.map(({ level, message }) => `${level}: ${message}`);
+  };
+}
+
 describe("checkRuns", () => {
   after(() => Promise.all(connections.map((connection) => connection.close())));
 
@@ -251,6 +267,114 @@ describe("checkRuns", () => {
     });
     assertEquals(await check(...of(throwing)), [
       "unknown: untaken signals Paid of open runs of Order could not be judged: the schema threw (2)",
+    ]);
+  });
+
+  it("passes questions that no run has taken yet through the schemas of today, also beside a signal of their name", async () => {
+    const network = new MemoryNetwork();
+    const asks = Order.question<string, string>("Paid");
+    await using app = await catga({
+      network,
+      handlers: Order.handle(async (flow) => {
+        await flow.wait(Sent);
+        (await flow.wait(asks)).answer("yes");
+        return "";
+      }),
+    });
+    unwrap(await app.start(Order, { seat: "A1" }, { id: "7" }));
+    const asked = app.ask(asks, "7", "by card", { timeout: 60_000 });
+    const found = await checkerOf(network);
+    const of = (input: z.ZodType<string, string>) => {
+      const Paid = Order.question<string, string>("Paid", { input });
+      const told = Order.signal("Paid", { input: z.string().regex(/^in gold/) });
+      const handler = Order.handle(async (flow) => {
+        await flow.wait(Sent);
+        (await flow.wait(Paid)).answer("no");
+        return "";
+      });
+      return [handler, Paid, told];
+    };
+    await eventually("it is asked", async () => {
+      for await (const { timeline } of app.runs({ id: "7" })) {
+        return timeline.some(({ type, name }) => type === "asked" && name === "Paid");
+      }
+      return false;
+    });
+    assertEquals(await found(of(z.string().min(3))), []);
+    assertEquals(await found(of(z.string().regex(/^in cash/, "not in cash"))), [
+      "break: untaken questions Paid of open runs of Order are refused: not in cash",
+    ]);
+    unwrap(await app.tell(Sent, "7"));
+    assertEquals(unwrap(await asked), "yes");
+  });
+
+  it("replays callbacks: one that is gone, and one whose schema refuses what it was completed with", async () => {
+    const network = new MemoryNetwork();
+    const token = Promise.withResolvers<string>();
+    const paidBy = (name: string, options: object = {}) =>
+      Order.handle(async (flow) => {
+        const paid = flow.callback<string>(name, options);
+        await flow.step("tell", () => token.resolve(paid.token));
+        const { value, error } = await paid.result;
+        if (error !== undefined) return fail(error.code, error.message);
+        await flow.wait(Sent);
+        return value;
+      });
+    await using app = await catga({ network, handlers: paidBy("paid") });
+    unwrap(await app.start(Order, { seat: "A1" }, { id: "7" }));
+    const found = await checkerOf(network);
+    const waits = (name: string) =>
+      eventually(`it waits for ${name}`, async () => {
+        for await (const { timeline } of app.runs({ id: "7" })) {
+          return timeline.some((one) => one.type === "waits" && one.name === name);
+        }
+        return false;
+      });
+    const paid = await token.promise;
+    await waits("paid");
+    assertEquals(await found([paidBy("paid")]), []);
+    assertEquals(await found([paidBy("settled")]), [
+      'break: open runs of Order would go on with "settled" without having reached "paid", which is recorded',
+    ]);
+    unwrap(await app.complete(paid, "by card"));
+    await waits("Sent");
+    assertEquals(await found([paidBy("paid", { input: z.string() })]), []);
+    assertEquals(await found([paidBy("paid", { input: z.string().regex(/^in cash/, "not in cash") })]), [
+      'break: open runs of Order would end without "Sent", which is recorded',
+    ]);
+  });
+
+  it("replays the life that goes on now: its input, and an again that comes too early", async () => {
+    const network = new MemoryNetwork();
+    const Round = workflow<{ n: number }, string>("Round");
+    const Next = Round.signal("Next");
+    const round = (fn: (flow: Flow<never, { n: number }>, n: number) => Promise<string>, options: object = {}) =>
+      workflow<{ n: number }, string>("Round", options).handle((flow, { n }) => fn(flow as never, n));
+    const original = async (flow: Flow<never, { n: number }>, n: number) => {
+      await flow.step("count", () => n);
+      if (n < 3) return flow.again({ n: n + 1 });
+      await flow.wait(Next);
+      return `${n}`;
+    };
+    await using app = await catga({ network, handlers: round(original) });
+    unwrap(await app.start(Round, { n: 1 }, { id: "7" }));
+    await eventually("it waits in its third life", async () => {
+      for await (const { pending } of app.runs({ id: "7" })) return pending.some(({ name }) => name === "Next");
+      return false;
+    });
+    const found = await checkerOf(network);
+    assertEquals(await found([round(original)]), []);
+    assertEquals(
+      await found([round(async (flow, n) => {
+        await flow.step("count", () => n);
+        return flow.again({ n: n + 1 });
+      })]),
+      ['break: open runs of Round would begin anew without "Next", which is recorded'],
+    );
+    const small = { input: z.object({ n: z.number().max(2, "too many") }) };
+    assertEquals(await found([round(original, small)]), [
+      "break: open runs of Round would be stuck, or tried again: the handler throws: " +
+      "the payload of Round does not fit its schema at n: too many",
     ]);
   });
 

@@ -35,6 +35,8 @@ export interface Program {
   readonly workflows: ReadonlyMap<string, ProgramWorkflow>;
   /** Signals with a schema that the program exports, by workflow and name. */
   readonly signals: ReadonlyMap<string, ReadonlyMap<string, Schema<never, unknown>>>;
+  /** Questions that the program exports, by workflow and name. */
+  readonly questions: ReadonlyMap<string, ReadonlyMap<string, AnyQuestion>>;
   /**
    * By name of a stored subscription of the program's service: the names of its events. Read models have no stored
    * subscription.
@@ -72,6 +74,7 @@ export function programOf(modules: readonly unknown[]): Program {
   const entities = new Map<string, EntityDefinition<unknown>>();
   const workflows = new Map<string, ProgramWorkflow>();
   const signals = new Map<string, Map<string, Schema<never, unknown>>>();
+  const questions = new Map<string, Map<string, AnyQuestion>>();
   const subscriptions = new Map<string, string[]>();
   const handled = (handler: Handler) => {
     const { contract, "~handler": { workflow, entity, subscription, with: others = [] } } = handler;
@@ -105,7 +108,11 @@ export function programOf(modules: readonly unknown[]): Program {
     if (seen.has(value)) continue;
     seen.add(value);
     if (isHandler(value)) handled(value);
-    else if (isSignal(value)) {
+    else if (isQuestion(value)) {
+      // before signals: a signal may have the name of a question
+      const known = questions.get(value.workflow) ?? new Map();
+      questions.set(value.workflow, known.set(value.name, value));
+    } else if (isSignal(value)) {
       const known = signals.get(value.workflow) ?? new Map();
       signals.set(value.workflow, known.set(value.name, value["~input"]));
     } else if (isEdge(value)) {
@@ -136,7 +143,7 @@ export function programOf(modules: readonly unknown[]): Program {
     const known = contracts.get(event.name);
     if (known !== undefined) contracts.set(event.name, { ...known, followed: alone.has(event) ? "also" : "only" });
   }
-  return { contracts, entities, workflows, signals, subscriptions, routes };
+  return { contracts, entities, workflows, signals, questions, subscriptions, routes };
 }
 
 function isEdge(value: unknown): value is { readonly "~routes": ReadonlyMap<string, ProgramRoute> } {
@@ -149,6 +156,11 @@ function isEntity(value: unknown): value is { readonly "~entity": EntityDefiniti
 
 function isWorkflow(value: unknown): value is { readonly "~workflow": WorkflowDefinition } {
   return isRecord(value) && value.kind === "workflow" && isRecord(value["~workflow"]);
+}
+
+function isQuestion(value: unknown): value is AnyQuestion {
+  return isRecord(value) && typeof value.workflow === "string" && typeof value.name === "string" &&
+    isRecord(value["~question"]);
 }
 
 function isSignal(value: unknown): value is Required<Pick<Signal<never, unknown>, "workflow" | "name" | "~input">> {

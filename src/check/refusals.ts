@@ -34,4 +34,5 @@ export function judge(reader: Described, writer: Described): ReturnType<typeof r
   return reads(reader, writer);
 }
 
-const UNKNOWN = "Look at it; --allow-unknown accepts it.";
+/** Advice where schemas could not be compared. */
+export const UNKNOWN = "Look at it; --allow-unknown accepts it.";

@@ -23,7 +23,7 @@ const ROWS: LogHandler = {
 };
 const MAILS: LogHandler = {
   ...{ ...SHARED, name: "mails", ahead: ".0" },
-  limit: { name: "mails", running: 3, by: "all" },
+  limit: { name: "mails", running: 6, by: "all" },
 };
 const HANDLES = [NEWEST, ROWS, MAILS];
 const LATENCY = 3; // ms, each way
@@ -33,7 +33,7 @@ const tenantOf = (entry: string) => entry.split("-")[0];
 const running = {
   "app/newest": { most: 1, of: tenantOf },
   "app/rows": { most: 3, of: tenantOf },
-  "app/mails": { most: 3, of: () => "" },
+  "app/mails": { most: 6, of: () => "" },
 };
 
 describe("a limit with over, and priority", await requireNatsServer(), () => {
@@ -51,8 +51,8 @@ describe("a limit with over, and priority", await requireNatsServer(), () => {
     const nodes = ["d1", "b1", "d2"];
     await Promise.all(nodes.map((id) => cluster.start(id, {}, link.url)));
     const publishers = await Promise.all([
-      cluster.publisher("d8", { pace: 40, keys: 6, deed: { how: "slow", ms: 40 }, deedEvery: 3 }),
-      cluster.publisher("b8", { pace: 40, keys: 6, deed: { how: "fail", times: 1 }, deedEvery: 7 }),
+      cluster.publisher("d8", { pace: 15, keys: 6, deed: { how: "slow", ms: 30 }, deedEvery: 3 }),
+      cluster.publisher("b8", { pace: 15, keys: 6, deed: { how: "fail", times: 1 }, deedEvery: 7 }),
     ]);
     await cluster.more(50);
     for (let round = 0; round < ROUNDS; round++) {

@@ -105,7 +105,8 @@ interface Change {
  *   though its run has succeeded meanwhile. `blocked-beside`: what was handled is done while another run of it goes on.
  *   `blocked-commit`: what has failed runs again before the commit that counts its attempt. `blocked-alone`: what ran
  *   alone at a leader that falls silent has had an attempt at once. `blocked-batch`: what runs in a batch at a silent
- *   node, in front of another of its key, is taken for done.
+ *   node, in front of another of its key, is taken for done. `blocked-before`: what was handled before an earlier one
+ *   of its key ran again becomes a dead letter when it fails.
  * - `fair-commit`: the next leader does not know which messages were passed by. `fair-unknown`: what an earlier leader
  *   passed by is of none of the tenants. `fair-skipped`: a message is brought though an earlier one of its tenant was
  *   not; `fair-behind`: or though one is in front of the place where the reader begins. `fair-taken`: what was taken
@@ -673,6 +674,11 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    if (isSilent) this.#aloneAtSilent = alone;\n    else if",
     to: "    if",
+  }],
+  "blocked-before": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "item.isForgotten || ((failure?.dead ?? 0) > 0 && this.#wasHandledBefore(item))",
+    to: "item.isForgotten",
   }],
   "blocked-batch": [{
     file: "src/log/subscriptions/ledger.ts",

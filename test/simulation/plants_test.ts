@@ -186,6 +186,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["blocked-dead", /is a dead letter, and was handled/, BLOCKED],
       ["blocked-beside", /runs beside another of its key/, BLOCKED],
       ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
+      ["blocked-before", /is a dead letter, and was handled/, BLOCKED + 50_700],
       ["blocked-batch", /runs before|was passed over/, BLOCKED + 52_200],
       ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
       ["limit-early", /runs beside|runs without slots/, LIMITED + 100],

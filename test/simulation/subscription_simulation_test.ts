@@ -161,6 +161,10 @@ describe("simulation of a subscription", () => {
     played(BLOCKED + 52_842);
   });
 
+  it("makes no dead letter of what was handled, also if that was said when an earlier one of its key was to run again", () => {
+    played(BLOCKED + 50_745);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

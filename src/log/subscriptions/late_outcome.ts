@@ -13,7 +13,7 @@
  * Each failed run is one attempt, once ({@link CountedRuns}).
  *
  * A run counts as having handled its message only if no earlier message of its key can have begun since: else that one
- * would have had its effect last ({@link isLastOfKey}).
+ * would have had its effect last ({@link isLastOfKey}). Such a message runs again, but becomes no dead letter.
  */
 
 import type { RunFailure } from "../format/run_request.ts";

@@ -150,6 +150,11 @@ export class Ledger {
   #begunLines: Set<string> | undefined;
   /** Failed runs of messages that are still to be read, by message: the last leader had not recorded them. */
   readonly #failedUnread = new Map<string, ReportedRun>();
+  /**
+   * Ids of messages in hand, or still to be read, that a node has handled in a run that did not count when it said so,
+   * because an earlier one of their key may have begun since. They run again, but do not become dead letters.
+   */
+  readonly #handledBefore = new Set<string>();
   /** Position up to which the last leader may have begun messages. */
   #begunUpTo = 0;
   /** Position up to which earlier leaders have read. */
@@ -275,7 +280,11 @@ export class Ledger {
       const begunAgain = begun.has(id) || isDead;
       const counts = outcome === "done" &&
         isLastOfKey({ key, token, last: this.#last, wentBack: this.#wentBack, begunAgain });
-      if (!counts) continue;
+      if (!counts) {
+        const isOpen = item !== undefined || (message !== undefined && this.#isUnread(message));
+        if (outcome === "done" && token > this.#wentBack && isOpen) this.#handledBefore.add(id);
+        continue;
+      }
       if (item === undefined) {
         if (message === undefined || !this.#isUnread(message)) continue;
         this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch));
@@ -312,8 +321,10 @@ export class Ledger {
     if (item === undefined || item.place === "gone") {
       const isUnread = (readMessageId(id)?.position ?? 0) > this.#slowest;
       if (isUnread && run.outcome !== "done") this.#failedUnread.set(id, run);
+      if (isUnread && run.outcome === "done") this.#handledBefore.add(id);
       return undefined;
     }
+    if (run.outcome === "done") this.#handledBefore.add(id);
     const counted = this.#countedOf(item);
     // of a run for which a request of this leader waits the answer counts
     const isCounted = run.token === token
@@ -1714,6 +1725,7 @@ export class Ledger {
     const { line, place, category } = item;
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
+    if (this.#handledBefore.size > 0) this.#handledBefore.delete(item.id);
     this.#heldBack.delete(item);
     category.held.delete(item);
     if (this.#leaveBatch(item)) this.#leaveFilling(item);
@@ -1735,7 +1747,7 @@ export class Ledger {
 
   /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
-    if (item.isForgotten) return this.#end(item);
+    if (item.isForgotten || ((failure?.dead ?? 0) > 0 && this.#wasHandledBefore(item))) return this.#end(item);
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.parked.hasRoom({ awaits })) {
       this.#waitingForRoom.push([item, failure]);
@@ -1765,6 +1777,11 @@ export class Ledger {
       this.parked.setAwaits(each, awaits);
     }
     if (item.dead === 0 && this.#isFirst(item) && !isUnhandled(item)) this.#due.push(item.due, item);
+  }
+
+  /** Returns true if a node has handled a message before; one that an operator has edited had another text then. */
+  #wasHandledBefore({ id, message: { earlier = [] } }: Item): boolean {
+    return earlier.length === 0 && this.#handledBefore.has(id);
   }
 
   #isBehindAwaiting({ line }: Item): boolean {

@@ -8,6 +8,7 @@ import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";
 import { type FoundMessage, type FoundState, Ledger } from "./ledger.ts";
+import type { ReportedRun } from "./late_outcome.ts";
 import { RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
@@ -899,6 +900,39 @@ describe("a limit that skips, and a dead letter", () => {
     kit.add(202);
     assertEquals([[...kit.begin().keys()], kit.ledger.skipped], [[202], 2]);
     kit.ledger.checkSlots();
+  });
+});
+
+describe("a message that was handled before earlier ones of its key run again", () => {
+  const head: Partial<Head> = { token: 9, open: [[101, 0]], place: { ...HEAD.place, read: 101, time: 101 } };
+  const handled: ReportedRun = { token: 5, attempt: 1, outcome: "done" };
+
+  it("runs again, and is no dead letter when that fails, whenever a node says that it has handled it", () => {
+    for (const when of ["at the takeover", "later", "unread"]) {
+      const isUnread = when === "unread";
+      const kit = new Kit(isUnread ? { ...head, open: [], place: HEAD.place } : head);
+      const finished = new Map(when === "at the takeover" ? [["101-101", handled]] : []);
+      kit.ledger.takeOver(found(isUnread ? { ...head, open: [] } : head, { unclean: false, finished }));
+      const [known] = kit.ledger.open;
+      if (when !== "at the takeover") assertEquals(kit.ledger.reported("101-101", known, handled, 12), undefined);
+      if (isUnread) kit.add(101);
+      const item = kit.begin().get(101)!;
+      kit.ledger.failedInPlace(item, 1);
+      assertEquals(kit.open, [101], when);
+      kit.ledger.retry(item);
+      assertEquals([...kit.commit().keys(), ...kit.begin().keys()], [101]);
+      kit.ledger.failed(item, { attempts: 2, error: FAILED, dead: NOW });
+      assertEquals([kit.open, kit.ledger.parked.size], [[], 0], when);
+    }
+  });
+
+  it("is a dead letter if an operator has edited it since: that run had another text", () => {
+    const kit = new Kit(head);
+    kit.ledger.takeOver(found(head, { unclean: false, finished: new Map([["101-101", handled]]) }));
+    const item = kit.begin().get(101)!;
+    item.message = withPayload(item.message, "7", NOW);
+    kit.ledger.failed(item, { attempts: 3, error: FAILED, dead: NOW });
+    assertEquals(kit.ledger.parked.dead, 1);
   });
 });
 

@@ -27,7 +27,7 @@ class Kit {
     head: Partial<Head> = {},
     { mostParked = 100, batch, began = HEAD.began }: {
       mostParked?: number;
-      batch?: BatchSettings;
+      batch?: BatchSettings | undefined;
       began?: Head["began"];
     } = {},
   ) {

@@ -1,7 +1,7 @@
 /**
  * Maps and sets for objects that have many of them, most of which stay empty, as a workflow run has twenty: an empty
- * one has no table. (The table of an empty `Map` is larger than all else that many of these objects have, and each
- * collection of garbage copies what is alive.)
+ * one has no table. (The table of an empty `Map` can take more memory than the rest of such an object, and each
+ * minor garbage collection copies it while the object lives.)
  */
 
 /** A map without a table while nothing was added. */

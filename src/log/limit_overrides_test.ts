@@ -30,7 +30,7 @@ function administrationOf({ cluster, publisher }: LogApps): Administration {
   });
 }
 
-/** What runs, by key, and has run at most. */
+/** By key: the number of handlers that run now, and the most that have run at once. */
 class Running {
   readonly now = new Map<string, number>();
   readonly most = new Map<string, number>();

@@ -1,10 +1,11 @@
 /**
  * `limits`: lists the limits of subscriptions, with what runs and waits; pauses one or a key of it, and sets its
  * numbers, until that is taken back.
- * @decides `catga limits`: what is shown of a limit, and how one is named
+ * @decides `catga limits`: which columns and lines a limit has, and which names choose one
  */
-import { BY_KEY } from "../../contract/nodes/announcement.ts";
-import type { LimitHealth, LimitOverride, SubscriptionPause } from "../../contract/nodes/node_info.ts";
+import { MAX_LIMIT_NUMBER, MAX_RATE_TIME } from "../../contract/declaration/handler.ts";
+import { plainLimitName } from "../../contract/nodes/announcement.ts";
+import type { LimitHealth, LimitOverride } from "../../contract/nodes/node_info.ts";
 import type { Administration } from "../../log/administration/administration.ts";
 import type { LimitInfo, LimitSummary } from "../../log/administration/limits.ts";
 import { show } from "../../data/checks.ts";
@@ -15,6 +16,7 @@ import { readDuration, showDuration } from "../terminal/duration.ts";
 import { type FlagName, type Flags, UsageError } from "../terminal/flags.ts";
 import { type CliCommand, DONE } from "../terminal/cli_command.ts";
 import { Listing, print } from "../terminal/listing.ts";
+import { pauseText } from "../terminal/pause_text.ts";
 
 /** The `limits` command of the tool. */
 export const limits: CliCommand = {
@@ -112,7 +114,7 @@ function changeOf(verb: string, flags: Flags): LimitVerb {
 }
 
 function numbersOf(flags: Flags): LimitSummary {
-  const [running, burst] = [flags.number("running", 1, MAX_NUMBER), flags.number("burst", 1, MAX_NUMBER)];
+  const [running, burst] = [flags.number("running", 1, MAX_LIMIT_NUMBER), flags.number("burst", 1, MAX_LIMIT_NUMBER)];
   const per = flags.text("per");
   if (running === undefined && burst === undefined && per === undefined) {
     throw new UsageError("limits set needs --running N, --per N/TIME or --burst N");
@@ -129,7 +131,7 @@ function readRate(text: string): readonly [count: number, ms: number] {
   const [, count, time = ""] = /^(\d{1,7})\/(.+)$/.exec(text) ?? [];
   const ms = readDuration(/^[a-z]/.test(time) ? `1${time}` : time);
   const isWithin = (value: number, most: number) => value >= 1 && value <= most;
-  if (ms === undefined || !isWithin(ms, MAX_TIME) || !isWithin(Number(count), MAX_NUMBER)) {
+  if (ms === undefined || !isWithin(ms, MAX_RATE_TIME) || !isWithin(Number(count), MAX_LIMIT_NUMBER)) {
     throw new UsageError(
       `--per needs a number of messages and a time of a day at most, such as 100/1s or 5/m; got ${show(text)}`,
     );
@@ -167,13 +169,9 @@ async function healthOf(
   const led = told.flatMap((answer) => answer.type === "stats" ? answer.stats.limits ?? [] : []);
   return new Map(
     led.flatMap(({ subscription, limits }) =>
-      limits.map((each) => [`${subscription} ${plainName(each.name)}`, each] as const)
+      limits.map((each) => [`${subscription} ${plainLimitName(each.name)}`, each] as const)
     ),
   );
-}
-
-function plainName(name: string): string {
-  return name.endsWith(BY_KEY) ? name.slice(0, -BY_KEY.length) : name;
 }
 
 /** Returns the name of a limit and of its subscription, for printing. */
@@ -223,9 +221,9 @@ export function overrideTexts(
   program?: LimitSummary,
 ): readonly string[] {
   const { paused, keys = [], set } = override;
-  const texts = paused === undefined ? [] : [`${label}: paused by an operator ${pauseText(paused)}`];
+  const texts = paused === undefined ? [] : [`${label}: ${pauseText(paused)}`];
   for (const { key, ...pause } of keys.slice(0, MAX_KEYS_SHOWN)) {
-    texts.push(`${label}: the key ${show(key)} is paused by an operator ${pauseText(pause)}`);
+    texts.push(`${label}: the key ${show(key)} is ${pauseText(pause)}`);
   }
   if (keys.length > MAX_KEYS_SHOWN) texts.push(`${label}: ${keys.length - MAX_KEYS_SHOWN} more keys are paused`);
   if (set !== undefined) {
@@ -234,11 +232,6 @@ export function overrideTexts(
     texts.push(`${label}: set by an operator since ${dateOf(since).toISOString()}: ${numbersText(numbers)}${own}`);
   }
   return texts;
-}
-
-function pauseText({ since, until, reason }: SubscriptionPause): string {
-  const [from, to] = [since, until].map((time) => time === undefined ? undefined : dateOf(time).toISOString());
-  return `since ${from}${to === undefined ? "" : `, until ${to}`}${reason === undefined ? "" : `: ${reason}`}`;
 }
 
 function numbersText({ running, per, burst }: LimitSummary): string {
@@ -268,5 +261,3 @@ const LISTING_FLAGS: ReadonlySet<FlagName> = new Set(["timeout"]);
 const ANSWER_TIMEOUT = 1_000;
 /** Number of paused keys of a limit that are shown each on a line. */
 const MAX_KEYS_SHOWN = 20;
-/** Maximum of a number of a limit, and of the time of its rate, in ms. */
-const [MAX_NUMBER, MAX_TIME] = [1_000_000, 86_400_000];

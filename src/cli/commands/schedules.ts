@@ -7,12 +7,13 @@ import { offsetOf } from "../../data/cron.ts";
 import { printable } from "../../data/printable.ts";
 import { nextTimes, pendingSchedules } from "../../log/publishing/schedule_list.ts";
 import { changeSchedule, type ScheduleChange } from "../../operate/stored_schedules.ts";
-import { dateOf, systemClock, token } from "../../ports/clock.ts";
+import { systemClock, token } from "../../ports/clock.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 import { Listing, print } from "../terminal/listing.ts";
+import { pauseText } from "../terminal/pause_text.ts";
 
 /** The `schedules` command of the tool. */
 export const schedules: CliCommand = {
@@ -52,9 +53,7 @@ async function list(view: ClusterView, flags: Flags, terminal: Terminal): Promis
     const next = nextTimes(pending, systemClock.now(), 3).map((time) => localText(time, pending.zone));
     const shown = pending.paused !== undefined ? "(paused)" : next.length === 0 ? "-" : next.join(", ");
     if (pending.paused !== undefined) {
-      const { since, reason } = pending.paused;
-      const why = reason === undefined ? "" : `: ${reason}`;
-      paused.push(`${contract} ${id}: paused by an operator since ${dateOf(since).toISOString()}${why}`);
+      paused.push(`${contract} ${id}: ${pauseText(pending.paused)}`);
     }
     listing.add({ ...pending, next }, [when, zone, shown, start?.workflow ?? contract, since, start?.run ?? id]);
   }

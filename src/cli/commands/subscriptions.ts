@@ -5,12 +5,12 @@
 import type { SubscriptionInfo } from "../../../mod.ts";
 import { show } from "../../data/checks.ts";
 import { printable } from "../../data/printable.ts";
-import { dateOf } from "../../ports/clock.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
 import { type CliCommand, DONE } from "../terminal/cli_command.ts";
 import { Listing, print } from "../terminal/listing.ts";
+import { pauseText } from "../terminal/pause_text.ts";
 import { overrideTexts } from "./limits.ts";
 import { findSubscription } from "../terminal/subscription_name.ts";
 
@@ -88,10 +88,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
 /** Says that an operator has paused a subscription, since when and why; `undefined`: it is not paused. */
 export function pausedText({ service, name, paused }: SubscriptionInfo): string | undefined {
   if (paused === undefined) return undefined;
-  const { since, until, reason } = paused;
-  const [from, to] = [since, until].map((time) => time === undefined ? undefined : dateOf(time).toISOString());
-  return `${service}/${name}: paused by an operator since ${from}${to === undefined ? "" : `, until ${to}`}` +
-    (reason === undefined ? "" : `: ${reason}`);
+  return `${service}/${name}: ${pauseText(paused)}`;
 }
 
 /** Names the key that a subscription has left furthest behind; `undefined`: it has left none behind. */

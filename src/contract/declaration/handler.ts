@@ -122,11 +122,11 @@ export interface FairOptions<P = unknown> {
    */
   fair?: Fair<P> | undefined;
   /**
-   * Returns by how many ms a message counts as older than it is, 0 to 30 days: of all messages that wait, with `fair`
-   * of those of a tenant, the next one is the one that is oldest so. None waits for younger ones longer than the
-   * greatest such time. The order of a key is kept if all of its messages have one value. Called in the leader of the
-   * subscription, with the payload as it is stored; a payload for which the function throws counts as it is. Default:
-   * the order of the log.
+   * Returns by how many ms a message counts as older than it is, 0 to 30 days. Of the messages that wait (with `fair`:
+   * that wait for the same tenant), the oldest by this count is handled next. So no message waits for one that was
+   * stored later by more than the greatest value that the function returns. The order of a key is kept if all of its
+   * messages have one value. Called in the leader of the subscription, with the payload as it is stored; a payload for
+   * which the function throws counts as it is. Default: the order of the log.
    */
   ahead?: ((payload: P) => number) | undefined;
 }
@@ -456,16 +456,8 @@ function limitsOf(
     if (name !== undefined && name.length > 64) {
       throw new RangeError(`${at}: limit.name has 64 characters at most; got ${name.length}`);
     }
-    if (running !== undefined) checkInteger(`${at}: limit.running`, running, 1, MOST_LIMITED);
-    if (per !== undefined && (!Array.isArray(per) || per.length !== 2)) {
-      throw new TypeError(`${at}: limit.per is [count, ms]; got ${show(per)}`);
-    }
+    checkLimitNumbers(`${at}: limit.`, { running, per, burst });
     const [count, ms] = per ?? [Infinity, Infinity];
-    if (per !== undefined) {
-      checkInteger(`${at}: limit.per, its count`, count, 1, MOST_LIMITED);
-      checkInteger(`${at}: limit.per, its ms`, ms, 1, MAX_PAUSE);
-    }
-    if (burst !== undefined) checkInteger(`${at}: limit.burst`, burst, 1, MOST_LIMITED);
     const numbers = { name: name ?? "", running: running ?? Infinity, count, ms, burst: burst ?? 1 };
     const skips = over === "wait" ? numbers : { ...numbers, over };
     return Object.freeze(key === undefined ? skips : { ...skips, isByKey: true, key });
@@ -474,6 +466,17 @@ function limitsOf(
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) throw new TypeError(`${at}: two limits have the name ${twice}`);
   return Object.freeze(limits);
+}
+
+/** Throws if a number of a limit is invalid. `of`: what stands before the number's name in the error. */
+export function checkLimitNumbers(of: string, { running, per, burst }: Pick<Limit, "running" | "per" | "burst">): void {
+  if (running !== undefined) checkInteger(`${of}running`, running, 1, MAX_LIMIT_NUMBER);
+  if (per !== undefined) {
+    if (!Array.isArray(per) || per.length !== 2) throw new TypeError(`${of}per is [count, ms]; got ${show(per)}`);
+    checkInteger(`${of}per, its count`, per[0], 1, MAX_LIMIT_NUMBER);
+    checkInteger(`${of}per, its ms`, per[1], 1, MAX_RATE_TIME);
+  }
+  if (burst !== undefined) checkInteger(`${of}burst`, burst, 1, MAX_LIMIT_NUMBER);
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit", "fair", "ahead"] as const;
@@ -487,7 +490,9 @@ const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last"]);
 /** Number of batches at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_BATCHES = 2;
 /** Maximum of the numbers of a limit. */
-const MOST_LIMITED = 1_000_000;
+export const MAX_LIMIT_NUMBER = 1_000_000;
+/** Maximum time of the rate of a limit, in ms: a day. */
+export const MAX_RATE_TIME = 86_400_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** Longest pause that may be set between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;

@@ -13,7 +13,7 @@ import type {
   SubscriptionHealth,
   SubscriptionPause,
 } from "./node_info.ts";
-import { BY_KEY } from "./announcement.ts";
+import { plainLimitName } from "./announcement.ts";
 import { drivenWorkflow } from "../declaration/workflow.ts";
 
 /** An alarm, as `app.health()` returns it. */
@@ -460,10 +460,7 @@ function* ofLimit(
 ): Iterable<Raised> {
   const pause = paused ?? keys[0];
   if (pause === undefined) return;
-  const waiting = limits.reduce((sum, each) => {
-    const isOfLimit = each.name === limit || each.name === limit + BY_KEY;
-    return isOfLimit ? sum + each.waiting : sum;
-  }, 0);
+  const waiting = limits.reduce((sum, each) => plainLimitName(each.name) === limit ? sum + each.waiting : sum, 0);
   const named = keys.slice(0, 3).map(({ key }) => show(key)).join(", ");
   const more = keys.length > 3 ? ` and ${keys.length - 3} more` : "";
   const what = paused !== undefined

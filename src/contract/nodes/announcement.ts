@@ -69,6 +69,11 @@ export function limitName(category: string, { name }: Pick<NamedLimit, "name">, 
 /** The end of the name of a limit by key in the health of a subscription: one of all messages is another limit. */
 export const BY_KEY = " by key";
 
+/** Returns the name that operators use of a limit, of its name in the health of a subscription. */
+export function plainLimitName(name: string): string {
+  return name.endsWith(BY_KEY) ? name.slice(0, -BY_KEY.length) : name;
+}
+
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
 export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
   const running = Math.min(one.running, other.running);

@@ -256,7 +256,7 @@ export interface KeyPause extends SubscriptionPause {
   readonly key: string;
 }
 
-/** Numbers of a limit that an operator has set; one that is absent is as the program says. */
+/** Numbers that an operator has set for a limit. Where one is absent, the program's number counts. */
 export interface LimitSetting {
   /** Time at which they were set, in ms since 1970. */
   readonly since: number;

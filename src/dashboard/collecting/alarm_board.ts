@@ -217,7 +217,6 @@ function shownAlarm(alarm: Alarm): Alarm {
   };
 }
 
-/** Returns a pause with its reason made safe to show. */
 /** Number of parked messages at which a subscription is full and reads no further. */
 const MAX_PARKED = 10_000;
 /** Maximum number of entries of the timeline. */

@@ -25,7 +25,7 @@ import {
   streamOf,
   subscriptionKey,
 } from "../format/names.ts";
-import { type Overrides, pauseAt } from "../format/overrides.ts";
+import { type Overrides, pauseAt, pauseOf } from "../format/overrides.ts";
 import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { StoredRefusals } from "./refused_messages.ts";
@@ -200,14 +200,9 @@ export class Administration {
    */
   async pause(service: string, name: string, options: PauseOptions = {}): Promise<readonly string[]> {
     checkPauseOptions(options);
-    const { reason, for: lasts } = options;
     return await this.#set(service, name, ({ paused, ...others }, now) => ({
       ...others,
-      paused: {
-        since: pauseAt({ paused }, now)?.since ?? now,
-        ...(lasts !== undefined && { until: now + lasts }),
-        ...(reason !== undefined && { reason }),
-      },
+      paused: pauseOf(options, pauseAt({ paused }, now), now),
     }));
   }
 

@@ -11,8 +11,10 @@ import {
 } from "../../contract/nodes/announcement.ts";
 import { checkPauseOptions, type PauseOptions } from "../../contract/calls/durable_messages.ts";
 import type { KeyPause, LimitOverride, LimitSetting, NodeInfo } from "../../contract/nodes/node_info.ts";
-import { checkInteger, checkKnown, checkString, show } from "../../data/checks.ts";
-import { limitsAt, type Overrides, writeOverrides } from "../format/overrides.ts";
+import { checkLimitNumbers } from "../../contract/declaration/handler.ts";
+import { checkKnown, checkString } from "../../data/checks.ts";
+import { limitsAt, type Overrides, pauseOf, writeOverrides } from "../format/overrides.ts";
+import { MAX_LIMIT_KEY } from "../format/limit_key.ts";
 import { overridesOf } from "./set_overrides.ts";
 import type { KeptCommits, StoredSubscription } from "./stored_subscriptions.ts";
 
@@ -36,7 +38,7 @@ export interface LimitInfo extends LimitTarget {
   readonly override: LimitOverride | undefined;
 }
 
-/** Numbers of a limit; one that is absent is not limited. */
+/** Numbers of a limit. Without one of them nothing is limited in that way. */
 export type LimitSummary = Omit<LimitSetting, "since">;
 
 /** Options of {@link pausedLimit}: those of a pause, and the key; without one the whole limit is paused. */
@@ -90,17 +92,13 @@ export function pausedLimit({ key, ...options }: LimitPauseOptions): LimitChange
   checkPauseOptions(options);
   if (key !== undefined) {
     checkString("pause: key", key);
-    if (key.length > MAX_KEY) throw new RangeError(`pause: a key has ${MAX_KEY} characters at most; got ${key.length}`);
+    if (key.length > MAX_LIMIT_KEY) {
+      throw new RangeError(`pause: a key has ${MAX_LIMIT_KEY} characters at most; got ${key.length}`);
+    }
   }
-  const { reason, for: lasts } = options;
   return ({ paused, keys = [], ...others }, now) => {
-    const pause = (since: number) => ({
-      since,
-      ...(lasts !== undefined && { until: now + lasts }),
-      ...(reason !== undefined && { reason }),
-    });
-    if (key === undefined) return { ...others, ...keysIn(keys), paused: pause(paused?.since ?? now) };
-    const own: KeyPause = { key, ...pause(keys.find((each) => each.key === key)?.since ?? now) };
+    if (key === undefined) return { ...others, ...keysIn(keys), paused: pauseOf(options, paused, now) };
+    const own: KeyPause = { key, ...pauseOf(options, keys.find((each) => each.key === key), now) };
     return { ...others, ...(paused && { paused }), keys: [...keys.filter((each) => each.key !== key), own] };
   };
 }
@@ -120,13 +118,7 @@ export function setNumbers(numbers: LimitSummary): LimitChange {
   if (running === undefined && per === undefined && burst === undefined) {
     throw new TypeError("limit: give running, per or burst");
   }
-  if (running !== undefined) checkInteger("limit: running", running, 1, MAX_NUMBER);
-  if (per !== undefined) {
-    if (!Array.isArray(per) || per.length !== 2) throw new TypeError(`limit: per is [count, ms]; got ${show(per)}`);
-    checkInteger("limit: per, its count", per[0], 1, MAX_NUMBER);
-    checkInteger("limit: per, its ms", per[1], 1, MAX_TIME);
-  }
-  if (burst !== undefined) checkInteger("limit: burst", burst, 1, MAX_NUMBER);
+  checkLimitNumbers("limit: ", numbers);
   return ({ set, ...others }, since) => ({
     ...others,
     set: {
@@ -168,10 +160,6 @@ function keysIn(keys: readonly KeyPause[]): Pick<LimitOverride, "keys"> {
 }
 
 const NUMBERS: ReadonlySet<string> = new Set(["running", "per", "burst"]);
-/** Maximum of a number of a limit, and of the time of its rate, in ms: as the program's options have them. */
-const [MAX_NUMBER, MAX_TIME] = [1_000_000, 86_400_000];
-/** Maximum length of a key of a limit, in characters. */
-const MAX_KEY = 1_024;
 /** Maximum number of keys that are paused in the limits of one subscription. */
 const MAX_KEYS = 1_000;
 /** Maximum length of all that operators have set of a subscription, in characters: half of a server's max_payload. */

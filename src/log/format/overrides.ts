@@ -4,7 +4,7 @@
  * `catga_<ns>_subscriptions` counts, whichever node leads, over restarts and deploys. Anybody with access can write
  * one, so it is validated.
  */
-import { MAX_PAUSE_REASON } from "../../contract/calls/durable_messages.ts";
+import { MAX_PAUSE_REASON, type PauseOptions } from "../../contract/calls/durable_messages.ts";
 import type { KeyPause, LimitOverride, LimitSetting, SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
 import { readRecord } from "./record_text.ts";
@@ -40,6 +40,19 @@ export function readOverrides(text: string): Overrides | string {
     ...more,
     ...(pause !== undefined && { paused: pause }),
     ...(ofLimits !== undefined && { limits: ofLimits }),
+  };
+}
+
+/** Returns a pause from `now` on, in ms since 1970; one that goes on, `known`, keeps the time since which it lasts. */
+export function pauseOf(
+  { reason, for: lasts }: PauseOptions,
+  known: SubscriptionPause | undefined,
+  now: number,
+): SubscriptionPause {
+  return {
+    since: known?.since ?? now,
+    ...(lasts !== undefined && { until: now + lasts }),
+    ...(reason !== undefined && { reason }),
   };
 }
 

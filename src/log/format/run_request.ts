@@ -129,8 +129,8 @@ export type BarrierAnswer = {
 };
 
 /**
- * A long run that has ended at a node: `token`, of the last leader that handed its message out (the one that began it,
- * or a later one that joined it); `attempt`, its number, from 1; `answer`, `0` (handled) or the failure. Nodes remember
+ * A long run that has ended at a node. `token`: that of the leader that began the run, or of the last one that joined
+ * it since; `attempt`, its number, from 1; `answer`, `0` (handled) or the failure. Nodes remember
  * it, because who was blocked or frozen answers a leader that no longer waits, or no longer leads.
  */
 export type FinishedRun = readonly [id: string, token: number, attempt: number, answer: 0 | FailedRun];

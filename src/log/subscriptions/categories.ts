@@ -8,6 +8,7 @@ import {
   type LimitNumbers,
   morePatient,
   type NamedLimit,
+  plainLimitName,
   stricter,
 } from "../../contract/nodes/announcement.ts";
 import type { LimitOverride } from "../../contract/nodes/node_info.ts";
@@ -172,7 +173,7 @@ export class Categories {
   }
 
   #overrideOf(id: string): LimitOverride | undefined {
-    return this.#overrides.get(isByKey(id) ? id.slice(0, -BY_KEY.length) : id);
+    return this.#overrides.get(plainLimitName(id));
   }
 
   /** Returns the limits of a category that this node or another one has; `undefined`: there are none. */

@@ -24,7 +24,8 @@ import { type Category, type CategoryLimit, Item, KeyLine, type Share } from "./
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
-import { type KeyInHand, type LimitGate, MAX_LIMIT_KEY } from "./limit_gate.ts";
+import type { KeyInHand, LimitGate } from "./limit_gate.ts";
+import { limitKeyOf } from "../format/limit_key.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { PassedMessages, type TenantMessage } from "./passed_messages.ts";
@@ -991,10 +992,7 @@ export class Ledger {
   /** Returns the key or tenant that a function returns for a message, or "" if it has none. */
   #textOf(of: (payload: never) => unknown, message: LoggedMessage, where: string, what: string): string {
     try {
-      const value = of(payloadOf(message) as never); // the function is that of the contract's handler
-      if (typeof value === "string" && value.length <= MAX_LIMIT_KEY) return value;
-      const text = typeof value === "string" ? `${value.length} characters` : show(value);
-      throw new TypeError(`a ${what} is a string of ${MAX_LIMIT_KEY} characters at most; got ${text}`);
+      return limitKeyOf(of, message, what);
     } catch (error) {
       this.#options.onNoLimitKey?.(message.category, where, error);
       return "";

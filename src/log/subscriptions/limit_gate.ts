@@ -326,8 +326,6 @@ export class LimitGate<T extends LimitedMessage<T>> {
   }
 }
 
-/** Maximum length of a key of a limit, or of a tenant, in characters. */
-export const MAX_LIMIT_KEY = 1_024;
 /** Numbers of a gate that only pauses close. */
 const NOTHING: LimitNumbers = Object.freeze({ running: Infinity, count: Infinity, ms: Infinity, burst: 1 });
 /** Number of keys that are shown of a limit, and how much of each, in characters. */

@@ -9,7 +9,7 @@ import { type Clock, dateOf, delay, doubled } from "../../ports/clock.ts";
 import { PAUSES, repeat, untilDone } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
-import { type LoggedMessage, payloadOf } from "../format/logged_message.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, overridesSubject, parkedId, parkedSubject, requestSubject } from "../format/names.ts";
 import {
   isLeftOut,
@@ -23,7 +23,7 @@ import {
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { CommitSteps, Request, RequestAnswer, StoredCommit } from "./commits.ts";
 import type { Item } from "./category.ts";
-import { MAX_LIMIT_KEY } from "./limit_gate.ts";
+import { limitKeyOf } from "../format/limit_key.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
@@ -258,8 +258,7 @@ function onlyInLog({ category, id, time, meta }: LoggedMessage): CatgaError {
 /** Returns the key that a function returns for a message; "" if it throws or returns none, as was logged before. */
 function keyOf(of: (payload: never) => unknown, message: LoggedMessage): string {
   try {
-    const key = of(payloadOf(message) as never); // the function is that of the contract's handler
-    return typeof key === "string" && key.length <= MAX_LIMIT_KEY ? key : "";
+    return limitKeyOf(of, message, "key");
   } catch {
     return "";
   }

@@ -101,6 +101,10 @@ interface Change {
  *   version of a limit counts, what runs has no slot of it.
  *   `limit-batch`: what follows another message of its key in a batch has slots that are not free. `limit-emptied`:
  *   what leaves the batch that it waits for keeps its slots.
+ * - `operator-held`: a pause by an operator does not count for keys in use; `operator-new`: nor for one that comes into
+ *   use; `operator-all`: nor, of a whole limit, for its keys. `operator-numbers`: what one has set does not count for
+ *   keys in use. `operator-asleep`: what waits does not learn that an operator has set something, or cleared it.
+ *   `operator-fills`: what has slots and waits for its batch to fill begins in a pause.
  * - `blocked-count`: the failure of a run counts once more in a later term. `blocked-dead`: a dead letter stays dead
  *   though its run has succeeded meanwhile. `blocked-beside`: what was handled is done while another run of it goes on.
  *   `blocked-commit`: what has failed runs again before the commit that counts its attempt. `blocked-alone`: what ran
@@ -854,6 +858,36 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "if (!isClosed) this.#takeSlots(item, now);\n    return !isClosed;",
     to: "this.#takeSlots(item, now);\n    return !isClosed || true;",
+  }],
+  "operator-held": [{
+    file: "src/log/subscriptions/limit_gate.ts",
+    from: "      gate.numbers = this.#numbers;\n      gate.heldUntil = this.#heldUntil(key);\n",
+    to: "      gate.numbers = this.#numbers;\n      void key;\n",
+  }],
+  "operator-numbers": [{
+    file: "src/log/subscriptions/limit_gate.ts",
+    from: "      gate.numbers = this.#numbers;\n      gate.heldUntil",
+    to: "      gate.heldUntil",
+  }],
+  "operator-new": [{
+    file: "src/log/subscriptions/limit_gate.ts",
+    from: "    if (this.#override !== undefined) gate.heldUntil = this.#heldUntil(key);\n",
+    to: "",
+  }],
+  "operator-all": [{
+    file: "src/log/subscriptions/limit_gate.ts",
+    from: "this.isByKey ? Math.max(all, this.#pausedKeys.get(key) ?? -Infinity) : all",
+    to: "this.isByKey ? this.#pausedKeys.get(key) ?? -Infinity : all",
+  }],
+  "operator-asleep": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "this.#emptyBatch(category);\n    this.lookAtLimits();\n",
+    to: "this.#emptyBatch(category);\n",
+  }],
+  "operator-fills": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "if (category.limits !== undefined) this.#emptyBatch(category);\n    this.lookAtLimits();\n",
+    to: "void category;\n    this.lookAtLimits();\n",
   }],
   "limit-emptied": [{
     file: "src/log/subscriptions/ledger.ts",

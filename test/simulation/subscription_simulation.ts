@@ -36,11 +36,14 @@ import {
 } from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/category.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
+import { NO_OVERRIDES, readOverrides, writeOverrides } from "../../src/log/format/overrides.ts";
 import { RunLimit } from "../../src/log/subscriptions/limit_gate.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import type { ReportedRun } from "../../src/log/subscriptions/late_outcome.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
+import type { LimitOverride } from "../../src/contract/nodes/node_info.ts";
 import { playSeeds } from "./seeds.ts";
+import { drawnOverrides, inForce, withoutEndless } from "./simulated_operator.ts";
 
 /** What came of a run. */
 export interface SimulatedSubscription {
@@ -69,6 +72,8 @@ const SUMS = [
   "accounts",
   "skipped",
   "ahead",
+  "overrides",
+  "held",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -100,6 +105,8 @@ const CALM: Mode = {
   poison: false,
   failures: 0.15,
 };
+/** Of a mode in which nothing loses its end. */
+const NO_LOSS = { cuts: 0, logCuts: 0 };
 /** The mode of a seed is that of its remainder. */
 const MODES: readonly Mode[] = [
   { ...CALM, kills: 12, requests: 10 },
@@ -151,6 +158,13 @@ export const AHEAD = 10_000_000;
  * batches; so are those of the second halves of {@link OVER} and {@link LAST}.
  */
 export const LIMITED_BATCHES = 7_500_000;
+/**
+ * From this seed on an operator pauses limits and keys, sets their numbers, and clears that again, in seeds of all
+ * kinds that have limits ({@link KINDS}): also with leaders of versions that do not know the accounts, who go back, in
+ * batches, and with a log, or a store, that loses its end.
+ */
+export const OPERATED = 12_000_000;
+const KINDS = ["all", "accounts", "tenants", "skip", "last", "ahead"] as const;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -286,32 +300,40 @@ class Run {
   readonly carried = new Map<string, string[]>();
   /** Messages that a leader was about to begin, each the only one, when it was killed. */
   readonly begunAlone = new Set<string>();
+  /** What the operator has set, as it is stored. */
+  overrides: readonly LimitOverride[] = [];
+  /** The greatest number of messages at once that was ever set, by limit. */
+  readonly mostSet = new Map<string, number>();
+  /** Messages that ran when the store lost its end. */
+  readonly ranAtCut = new Set<string>();
   /** What the leader of a term has skipped, and how many earlier ones had. */
   readonly skips = new Map<string, { readonly before: number; readonly ids: string[] }>();
 
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = this.isOver
-      ? { ...mode, poison: false, cuts: 0, logCuts: 0, requests: mode.requests + 6 }
+    this.mode = seed >= OPERATED
+      ? { ...mode, ...((this.rewinds || this.kind !== "all") && { poison: false }), ...(this.rewinds && NO_LOSS) }
+      : this.isOver
+      ? { ...mode, poison: false, ...NO_LOSS, requests: mode.requests + 6 }
       : seed >= FAIR
-      ? { ...mode, ...((this.rewinds || this.hasAccounts) && { poison: false, cuts: 0, logCuts: 0 }) }
+      ? { ...mode, ...((this.rewinds || this.hasAccounts) && { poison: false, ...NO_LOSS }) }
       : seed >= LIMITED
-      ? { ...mode, cuts: 0, logCuts: 0 }
+      ? { ...mode, ...NO_LOSS }
       : seed >= LEFT
-      ? { ...mode, ...(this.rewinds && { poison: false, cuts: 0, logCuts: 0 }) }
+      ? { ...mode, ...(this.rewinds && { poison: false, ...NO_LOSS }) }
       : seed >= BLOCKED
-      ? { ...mode, poison: false, cuts: 0, logCuts: 0, full: 0, kills: seed % 3 === 0 ? 2 : 0 }
+      ? { ...mode, poison: false, ...NO_LOSS, full: 0, kills: seed % 3 === 0 ? 2 : 0 }
       : seed < REWOUND || seed >= UNHANDLED
       ? mode
-      : { ...mode, poison: false, cuts: 0, logCuts: 0 };
+      : { ...mode, poison: false, ...NO_LOSS };
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
     this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
   }
 
   run(): SimulatedSubscription {
-    const { mode } = this;
+    const { mode, seed } = this;
     const head = {
       leader: "",
       token: 0,
@@ -334,48 +356,102 @@ class Run {
     some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
     some(mode.requests, () => this.#request());
     if (this.rewinds) some(3, () => this.#rewind());
+    if (seed >= OPERATED) some(12, () => this.#operate());
     if (this.seed >= UNHANDLED && this.seed < BLOCKED) some(4, () => this.#rollBack());
     this.#advance(STORM);
     this.storm = false;
     this.handles = true;
+    if (seed >= OPERATED) this.#override(this.random() < 0.5 ? [] : withoutEndless(this.overrides));
     for (const node of this.nodes) node.settle();
     this.#advance(20_000);
-    for (let round = 0; round < 20 && !this.#isSettled(); round++) this.#advance(3_000);
+    let runs = -1; // what was passed by waits for dead letters if nothing runs any more
+    for (let round = 0; round < 20 && !(this.#isSettled() && (this.#isAllRead || runs === this.sums.runs)); round++) {
+      runs = this.sums.runs;
+      this.#advance(3_000);
+    }
     this.#last();
     return { violations: this.violations, sums: this.sums };
   }
 
   /** Notes it if more messages run than may. */
   checkLimit(id: string): void {
-    if (this.seed < LIMITED || (this.seed >= FAIR && !this.hasAccounts)) return;
-    const running = this.nodes.flatMap((node) => [...node.running.keys()]);
+    if (!this.hasLimit) return;
+    const running = this.runningNow();
     const all = new Set([...running, id]);
-    const most = this.hasAccounts ? RUNNING_OF_ALL : RUNNING;
+    const most = Math.max(this.mostOfAll, this.#mostSet("all"));
     if (all.size > most) this.wrong(`${id} runs beside ${running}`);
     if (all.size === most) this.sums.full++;
     if (!this.hasAccounts) return;
     const accounts = [...all].map((each) => this.fates.get(each)!.message.payload);
-    if (new Set(accounts).size < all.size) this.wrong(`${id} runs beside ${running}, of the accounts ${accounts}`);
+    const ofEach = Math.max(1, this.#mostSet("account"));
+    if ([...new Set(accounts)].some((account) => accounts.filter((each) => each === account).length > ofEach)) {
+      this.wrong(`${id} runs beside ${running}, of the accounts ${accounts}`);
+    }
     if (all.size > 1) this.sums.accounts++;
+  }
+
+  /** Ids of the messages that run, but for those of which the next leader cannot know it: the store has lost them. */
+  runningNow(): readonly string[] {
+    return this.nodes.flatMap((node) => [...node.running.keys()]).filter((id) =>
+      !this.fates.get(id)!.lost && !this.ranAtCut.has(id)
+    );
+  }
+
+  /** The greatest number that the operator has ever set of a limit: which one counts is looked at as messages begin. */
+  #mostSet(limit: string): number {
+    return this.mostSet.get(limit) ?? 0;
+  }
+
+  /** The kind of a seed that is operated; the others have one for all. */
+  get kind(): typeof KINDS[number] | undefined {
+    return this.seed < OPERATED ? undefined : KINDS[Math.floor(this.seed / 24) % KINDS.length];
+  }
+
+  /** True if messages have a limit. */
+  get hasLimit(): boolean {
+    return this.seed >= LIMITED && (this.seed < FAIR || this.seed >= OPERATED || this.hasAccounts);
+  }
+
+  /** How many run at once, without an operator. */
+  get mostOfAll(): number {
+    return this.hasAccounts ? RUNNING_OF_ALL : RUNNING;
   }
 
   /** True if one message of each account runs at once. */
   get hasAccounts(): boolean {
+    if (this.seed >= OPERATED) return this.kind !== "all" && (this.kind !== "ahead" || this.seed % 2 > 0);
     return this.seed >= LIMITED && (this.isOver || this.seed % 2 > 0);
   }
 
   /** True if messages are skipped. */
   get isOver(): boolean {
-    return this.seed >= OVER && this.seed < AHEAD;
+    return this.isSkip || this.isLast;
+  }
+
+  /** True if a message is skipped while an earlier one is not done. */
+  get isSkip(): boolean {
+    return (this.seed >= OVER && this.seed < LAST) || this.kind === "skip";
+  }
+
+  /** True if only the newest message waits. */
+  get isLast(): boolean {
+    return (this.seed >= LAST && this.seed < AHEAD) || this.kind === "last";
+  }
+
+  /** True if messages of tenants count as older. */
+  get isAhead(): boolean {
+    return (this.seed >= AHEAD && this.seed < OPERATED) || this.kind === "ahead";
   }
 
   /** True if messages of tenants are passed by. */
   get hasTenants(): boolean {
+    if (this.seed >= OPERATED) return this.kind === "tenants" || this.isAhead || (this.isOver && this.seed % 2 > 0);
     return this.seed >= FAIR && (!this.isOver || this.seed % 2 > 0);
   }
 
   /** True if messages with limits, or tenants, are handed out in batches. */
   get inBatches(): boolean {
+    if (this.seed >= OPERATED) return !this.isAhead && Math.floor(this.seed / 144) % 2 > 0;
     return this.seed >= LIMITED_BATCHES && this.seed < AHEAD && this.seed % 1_000_000 >= 500_000;
   }
 
@@ -487,7 +563,8 @@ class Run {
     this.trace(() => `cut to ${this.sequence}`);
     const { state } = this;
     for (const [id, fate] of this.fates) if (state?.parked.has(id)) fate.discarded = false;
-    if (state !== undefined) this.#noteBegunByDead(state.head); // its leader may have been killed after later commits
+    if (state !== undefined) this.noteBegunByDead(state.head); // its leader may have been killed after later commits
+    for (const id of this.nodes.flatMap(({ running }) => [...running.keys()])) this.ranAtCut.add(id);
     for (const node of this.nodes) node.onDoubt();
   }
 
@@ -560,6 +637,23 @@ class Run {
     send();
   }
 
+  /** Has the operator set something else of the limits. */
+  #operate(): void {
+    const accounts = Array.from({ length: 2 * ACCOUNTS }, (_, i) => `${i}`);
+    this.#override(drawnOverrides({ all: [], ...(this.hasAccounts && { account: accounts }) }, this.random, this.now));
+  }
+
+  #override(overrides: readonly LimitOverride[]): void {
+    this.sums.overrides++;
+    this.overrides = overrides;
+    for (const { limit, set: { running = 0 } = {} } of overrides) {
+      this.mostSet.set(limit, Math.max(this.#mostSet(limit), running));
+    }
+    this.trace(() => `operator: ${JSON.stringify(overrides)}`);
+    this.#put("overrides", writeOverrides({ limits: overrides }));
+    for (const node of this.nodes) node.onOverrides();
+  }
+
   /** Has all behind a message of the log be handled again. */
   #rewind(): void {
     if (this.log.length === 0) return;
@@ -612,11 +706,11 @@ class Run {
       if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
     }
     this.#checkAttempts(state);
-    this.#noteBegunByDead(commit.head); // its leader may have been killed before it was stored
+    this.noteBegunByDead(commit.head); // its leader may have been killed before it was stored
   }
 
   /** Takes note of what the leader of a commit was about to begin, if it has been killed. */
-  #noteBegunByDead({ leader, doubt }: Commit["head"]): void {
+  noteBegunByDead({ leader, doubt }: Pick<Head, "leader" | "doubt">): void {
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
     if (!isAlive) this.wereBegun(doubt?.begun ?? []);
   }
@@ -657,6 +751,12 @@ class Run {
     return state.head.open.length === 0 && this.#isAllBrought(state) &&
       state.head.place.read >= (this.log.at(-1)?.position ?? 0) &&
       [...state.parked.values()].every(({ dead }) => dead > 0 || this.#isBehindDead(state));
+  }
+
+  /** True if nothing is left behind, or passed by. */
+  get #isAllRead(): boolean {
+    const { left = [], passed = [] } = this.state?.head ?? {};
+    return left.length + passed.length === 0;
   }
 
   /** True if what is left behind waits for dead letters. */
@@ -733,7 +833,7 @@ class Run {
         if (deaths > (more + this.attempts) * (1 + this.rollbacks)) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
-    if (this.isOver && this.seed >= LAST) this.#checkLast();
+    if (this.isLast) this.#checkLast();
     for (const [id, commits] of this.carried) {
       if (commits.length > 1 && this.cutAt < 0) this.wrong(`request ${id} was carried out by ${commits.join(" and ")}`);
     }
@@ -851,6 +951,10 @@ class SimNode {
 
   onDoubt(): void {
     this.leader?.onDoubt();
+  }
+
+  onOverrides(): void {
+    this.after(this.#run.random() ** 2 * 200, () => this.leader?.onOverrides());
   }
 
   report(): Report {
@@ -1094,6 +1198,7 @@ class SimLeader {
   readonly #category: Category;
   /** The limits as versions of the leader's program have them. */
   readonly #limits: readonly Category["limits"][] = [];
+  #overrides: readonly LimitOverride[] = [];
   #writing = false;
   #over = false;
   #written = 0;
@@ -1110,7 +1215,7 @@ class SimLeader {
     const isBatched = node.mostOfBatch > 0 && (run.seed < LIMITED || run.inBatches);
     const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
     const fair = run.hasTenants ? run.pick(TENANTS) : undefined;
-    const isAhead = run.seed >= AHEAD && run.random() < 0.7;
+    const isAhead = run.isAhead && run.random() < 0.7;
     const ahead = isAhead ? { ahead: (payload: string) => Number(payload) % 2 > 0 ? 1_000 : 0 } : {};
     const settings = {
       ...{ ...DEFAULT_SETTINGS, attempts: node.attempts, batch },
@@ -1118,11 +1223,11 @@ class SimLeader {
     };
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.#category.capable = run.handles ? 1 : 0;
-    if (run.seed >= LIMITED && (run.seed < FAIR || run.hasAccounts)) {
-      const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
+    if (run.hasLimit) {
+      const numbers = { running: run.mostOfAll, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
-      const over = run.isOver ? run.seed < LAST ? "skip" : "last" : undefined;
+      const over = run.isSkip ? "skip" : run.isLast ? "last" : undefined;
       account.isCounted = over !== undefined;
       account.isRanked = all.limit.isRanked = over === "last" || isAhead;
       const versions = [(payload: string) => payload, undefined].map((key) =>
@@ -1143,6 +1248,21 @@ class SimLeader {
 
   onDoubt(): void {
     if (this.#taken !== undefined) this.#taken.commits.inDoubt = true;
+    this.onOverrides();
+  }
+
+  /** Has what the operator has set take effect. */
+  onOverrides(): void {
+    if (this.#ledger === undefined || this.#over || this.#run.seed < OPERATED) return;
+    const stored = this.#run.lastOf("overrides");
+    const read = stored === undefined ? NO_OVERRIDES : readOverrides(stored.text);
+    if (typeof read === "string") return this.#run.wrong(`overrides are invalid: ${read}`);
+    this.#overrides = read.limits ?? [];
+    for (const limit of new Set(this.#limits.flatMap((each) => each ?? []).map(({ limit }) => limit))) {
+      limit.override = this.#overrides.find((each) => each.limit === limit.id);
+    }
+    this.#ledger.limitsOverridden();
+    if (this.behindBarrier && this.#written > 0) this.#begin();
   }
 
   tick(): void {
@@ -1350,6 +1470,7 @@ class SimLeader {
     const { stored } = this.#taken!; // it leads
     const unclean = stored.writer !== "" && !alive.has(stored.writer);
     const { place, doubt } = stored.head;
+    run.noteBegunByDead({ leader: stored.writer, doubt }); // it may have ended since it wrote that
     for (const id of doubt?.begun ?? []) {
       // nobody knows if it was sent, unless a node says so now: a node that saw it may have ended since its leader did
       if (run.begunAlone.has(id) && !running.has(id) && !ended.has(id)) run.fates.get(id)!.failed++;
@@ -1395,6 +1516,7 @@ class SimLeader {
       }
     }
     this.#ledger = ledger;
+    this.onOverrides();
     this.#check(ledger); // before the first refresh, which counts again what is in hand
     this.#ran = new Set(running.keys());
     run.skips.set(this.term, { before: stored.head.skipped ?? 0, ids: [] });
@@ -1539,7 +1661,10 @@ class SimLeader {
     const nodes = this.#run.nodes.some(({ token }) => token > this.token) ? [] : this.#run.nodes;
     const running = nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
     const earlier = [...this.#earlier(message), ...running.filter(({ position }) => position < message.position)];
-    return earlier.some(({ payload }) => payload === message.payload);
+    const own = earlier.filter(({ payload }) => payload === message.payload);
+    const account = `${message.payload}`;
+    return new Set(own.map(messageId)).size >=
+      inForce(this.#overrides, "account", account, { running: 1, now: this.#run.now }).running;
   }
 
   /** The earlier messages that are not done. */
@@ -1567,10 +1692,10 @@ class SimLeader {
     const run = this.#run;
     const id = messageId(message);
     run.trace(() => `skips ${this.term} ${id} of ${message.payload}`);
-    if (!run.isOver || (run.seed < LAST && !this.#isOver(message))) {
+    if (!run.isOver || (run.isSkip && !this.#isOver(message))) {
       run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
     }
-    if (run.seed >= LAST && (item === undefined || this.#laterOf(message) === undefined)) {
+    if (run.isLast && (item === undefined || this.#laterOf(message) === undefined)) {
       run.wrong(`${id} is skipped, and no later one of its account is in hand`);
     }
     const isOld = run.nodes.some((node) => node.token > this.token);
@@ -1688,8 +1813,9 @@ class SimLeader {
     const ledger = this.#ledger!; // it leads
     if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
     for (const item of ledger.begin(() => run.now)) {
-      if (run.isOver && run.seed >= LAST && !item.joins) this.#checkNewest(item);
-      if (run.seed >= AHEAD && !run.hasAccounts && !item.joins) this.#checkOldest(item);
+      this.#checkInForce(item);
+      if (run.isLast && !item.joins) this.#checkNewest(item);
+      if (run.isAhead && !run.hasAccounts && !item.joins) this.#checkOldest(item);
       this.#send(item);
     }
     for (const category of ledger.filling.keys()) {
@@ -1697,6 +1823,27 @@ class SimLeader {
       if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1, () => run.now));
     }
     if (ledger.waitsForCommit) this.#write();
+    this.#check(ledger);
+  }
+
+  /** Notes it if a message begins while a limit of it is full, or paused, as the operator has set it. */
+  #checkInForce({ id, joins, message }: Item): void {
+    const run = this.#run;
+    // what an earlier leader begins behind the next one is refused
+    if (run.seed < OPERATED || joins || run.nodes.some(({ token }) => token > this.token)) return;
+    const ledger = this.#ledger!; // it leads
+    const begun = [...ledger.open, ...ledger.parked].filter(({ turn }) => turn === "begun").map((item) => item.id);
+    const all = new Set([...begun, ...run.runningNow()]);
+    for (const { limit, key } of this.#category.limits ?? []) {
+      const keyOf = ({ payload }: LoggedMessage) => key === undefined ? "" : key(payload as never);
+      const own = keyOf(message);
+      const program = limit.id === "all" ? run.mostOfAll : 1;
+      const { running, isPaused } = inForce(this.#overrides, limit.id, `${own}`, { running: program, now: run.now });
+      if (isPaused) run.wrong(`${id} begins, while ${limit.id} ${own} is paused`);
+      const beside = [...all].filter((each) => keyOf(run.fates.get(each)!.message) === own);
+      if (beside.length > running) run.wrong(`${id} begins beside ${beside}, of which ${running} may run`);
+    }
+    if (this.#overrides.length > 0) run.sums.held++;
   }
 
   /** Notes it if a message begins while a later one of its account waits. */
@@ -1723,6 +1870,7 @@ class SimLeader {
     if (items.length === 0) return;
     const run = this.#run;
     const node = run.pick(run.nodes);
+    for (const item of items) this.#checkInForce(item);
     let isAnswered = false;
     let endpoint = "";
     const answer = this.#node.own((outcomes: Outcome[]) => {
@@ -1839,6 +1987,11 @@ class SimLeader {
   }
 
   #settle(item: Item, outcome: Outcome, endpoint: string): void {
+    this.#settleAs(item, outcome, endpoint);
+    if (!this.#over) this.#check(this.#ledger!); // it leads
+  }
+
+  #settleAs(item: Item, outcome: Outcome, endpoint: string): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.turn}`);

@@ -10,6 +10,7 @@ import {
   LEFT,
   LIMITED,
   LIMITED_BATCHES,
+  OPERATED,
   OVER,
   REWOUND,
   type SimulatedSubscription,
@@ -137,12 +138,37 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
   });
 
+  it("holds what an operator has set and paused, over deaths, other versions, going back and lost ends", slow, () => {
+    const seen = {
+      overrides: 0,
+      held: 0,
+      takeovers: 0,
+      skipped: 0,
+      passed: 0,
+      ahead: 0,
+      together: 0,
+      cuts: 0,
+      rewinds: 0,
+    };
+    // of each kind as many
+    for (const seed of PLAYED_IN_TURN.map((seed) => OPERATED + 7 * seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
   it("counts what fills a batch once, also when it takes the place of another one at a limit", () => {
     played(9_500_001);
   });
 
   it("reads what was left behind and passed by also when nothing follows in the log that has lost its end", () => {
     played(LIMITED_BATCHES + 4);
+  });
+
+  it("plays on until what was passed by is read, and as a leader that ended before the last ones", () => {
+    played(LIMITED_BATCHES + 115_966);
+    played(LAST + 615_428);
   });
 
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {

@@ -1,7 +1,7 @@
 /** Tests of `limit`: how many messages run at once and begin in a time, over whole apps in memory, on virtual time. */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event, fail, unwrap } from "../../mod.ts";
+import { CatgaError, command, type Context, event, fail, unwrap } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { LogApps, type Order, Placed } from "../../test/support/log_apps.ts";
 import { delay } from "../ports/clock.ts";
@@ -636,5 +636,121 @@ describe("limit: over: last", () => {
     }
     await apps.until("the newest to be handled", () => own(3, 297).every(({ n }) => apps.handled(n)), 120_000);
     assertEquals(running.map(({ most }) => most), [1, 1, 1]);
+  });
+});
+
+/** Resolves when the run is aborted, `ms` later, with the reason: nothing else ends it. */
+function aborted({ signal }: Pick<Context, "signal">, after: () => Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => void after().then(() => resolve(signal.reason)), { once: true });
+  });
+}
+
+describe("limit: over: cancel", () => {
+  const limit = { key: accountOf, running: 1, over: "cancel" } as const;
+
+  it("aborts what runs for the newest of its key, which begins when that has ended, and is no attempt", async () => {
+    const running = new Running();
+    const reasons: unknown[] = [];
+    await using apps = await LogApps.open(({ n }, ctx) =>
+      running.count(ctx.node, n, async () => {
+        if (n === 6) return;
+        reasons.push(await aborted(ctx, () => delay(apps.clock, 1_000)));
+      }).then(() => {
+        if (n < 6) ctx.signal.throwIfAborted();
+      })
+    );
+    const app = await apps.start("a", { limit, retry: { delay: [1, 1] } });
+    await apps.publish({ n: 0, key: "k0" });
+    await apps.until("the first to run", () => apps.runs.length === 1);
+    await apps.publish({ n: 3, key: "k3" });
+    await apps.until("the next to run", () => apps.runs.length === 2);
+    await apps.publish({ n: 6, key: "k6" });
+    await apps.until("the newest to be handled", () => apps.handled(6));
+    await apps.clock.advance(5_000);
+    assertEquals(apps.runs.map(({ n, attempt }) => [n, attempt]), [[0, 1], [3, 1], [6, 1]]);
+    assertEquals(running.most, 1);
+    assertEquals(
+      reasons.map((reason) => reason instanceof CatgaError && [reason.code, reason.message.replace(/of [^ ]+$/, "")]),
+      Array(2).fill(["CANCELLED", "a later event Placed of its key takes the place "]),
+    );
+    const { skipped, retrying, dead, open, lag } = await apps.info();
+    assertEquals([skipped, retrying, dead, open, lag], [2, 0, 0, 0, 0]);
+    const { alarms, subscriptions: [{ lastFailure }] } = app.health();
+    assertEquals([alarms, lastFailure], [[], undefined]);
+  });
+
+  it("is handled, not skipped, if its handler returns in spite of it; others of other keys go on", async () => {
+    await using apps = await LogApps.open((_, ctx) => aborted(ctx, () => delay(apps.clock, 10)));
+    const app = await apps.start("a", { limit });
+    await apps.publish(...own(3));
+    await apps.until("three to run", () => apps.runs.length === 3);
+    await apps.publish(...own(1, 3));
+    await apps.until("the first to be handled", () => apps.handled(0));
+    await apps.until("the newest to run", () => apps.count(3) === 1);
+    const [{ limits, open }] = app.health().subscriptions;
+    assertEquals([limits?.[0].skipped, open, apps.handled(1), apps.handled(2)], [0, 3, false, false]);
+    apps.kill("a");
+  });
+
+  it("skips those between, and waits for a handler that does not heed its signal, also past its timeout", async () => {
+    const running = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) =>
+      running.count(ctx.node, n, () => delay(apps.clock, n === 0 ? 60_000 : 1))
+        .then(() => n === 0 ? fail("NO", "no") : undefined)
+    );
+    for (const id of ["a", "b"]) await apps.start(id, { limit: { running: 1, over: "cancel" }, timeout: 5_000 });
+    await apps.publish(...own(1));
+    await apps.until("it to run", () => apps.runs.length === 1);
+    await apps.publish(...own(9, 1));
+    await apps.clock.advance(30_000);
+    assertEquals(apps.runs.length, 1);
+    await apps.until("the newest to be handled", () => apps.handled(9), 60_000);
+    await apps.until("all to be done", async () => (await apps.info()).skipped === 9);
+    assertEquals([apps.runs.length, running.most, (await apps.letters()).length], [2, 1, 0]);
+  });
+
+  it("has a run aborted at a node that its leader does not outlive, also by the next one, and never two", async () => {
+    const running = [new Running(), new Running(), new Running()];
+    await using apps = await LogApps.open(({ n }, ctx) =>
+      running[n % 3].count(ctx.node, n, async () => {
+        if (n < 300) await aborted(ctx, () => delay(apps.clock, 30));
+      }).then(() => ctx.signal.throwIfAborted())
+    );
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit, retry: { attempts: 2, delay: [1, 1] } });
+    for (let n = 0; n < 300; n += 3) {
+      await apps.publish(...own(3, n));
+      await apps.clock.advance(20);
+      if (n !== 90 && n !== 210) continue;
+      const id = await apps.leader();
+      apps.kill(id);
+      for (const each of running) each.killed(id);
+    }
+    await apps.publish(...own(3, 300));
+    await apps.until("the newest to be handled", () => own(3, 300).every(({ n }) => apps.handled(n)), 120_000);
+    await apps.until("all to be done", async () => {
+      const { lag, open, retrying } = await apps.info();
+      return lag + open + retrying === 0;
+    });
+    assertEquals([running.map(({ most }) => most), await apps.letters()], [[1, 1, 1], []]);
+  });
+
+  it("is of queued commands, too", async () => {
+    await using cluster = new MemoryCluster();
+    const Build = command<{ branch: string; commit: number }>("Build", { durable: true, timeout: 3_600_000 });
+    const ended: [commit: number, aborted: boolean][] = [];
+    const handlers = Build.handle(async ({ commit }, ctx) => {
+      if (commit < 3) await aborted(ctx, () => Promise.resolve());
+      ended.push([commit, ctx.signal.aborted]);
+      ctx.signal.throwIfAborted();
+    }, { limit: { key: ({ branch }) => branch, running: 1, over: "cancel" } });
+    const app = await cluster.start("a", { handlers });
+    for (let commit = 1; commit <= 3; commit++) {
+      unwrap(await cluster.clock.until(app.enqueue(Build, { branch: "main", commit })));
+      await cluster.clock.advance(1_000);
+    }
+    assertEquals(ended, [[1, true], [2, true], [3, false]]);
+    const [{ skipped, dead, retrying }] = await cluster.clock.until(app.subscriptions());
+    assertEquals([skipped, dead, retrying], [2, 0, 0]);
   });
 });

@@ -125,6 +125,10 @@ interface Change {
  * - `last-later`: a message begins though a later one of its key is in hand. `last-begun`: what runs is skipped;
  *   `last-earlier`: so is the later one, for an earlier one. `last-left`: a key is left behind from in front of what an
  *   earlier leader has skipped.
+ * - `cancel-running`: what runs is not aborted for a later one of its key; `cancel-joined`: nor what a new leader
+ *   finds running; `cancel-version`: nor when a version leads that has the limit. `cancel-failed`: what was aborted is
+ *   parked, or a dead letter; `cancel-in-place`, `cancel-refused`, `cancel-ended`: or it is tried again after a
+ *   failure, when it did not run, when its process ended.
  * - `ahead-rank`: `ahead` does not change the order of a tenant's messages. `ahead-lane`: urgent messages of a tenant
  *   are passed by because others of it were.
  * - `file-early`: a file answers before it has committed.
@@ -806,13 +810,13 @@ const PLANTS = {
   }],
   "last-later": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (item.inHand !== undefined && !item.joins && this.#skipsForLater(item)) return false;\n",
+    from: "    if (item.inHand !== undefined && this.#skipsForLater(item)) return false;\n",
     to: "",
   }],
   "last-begun": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: 'if (other.turn === "begun" || other.joins || ',
-    to: "if (",
+    from: 'if (other.turn === "begun" || other.joins) {',
+    to: "if (other.position < 0) {",
   }],
   "last-earlier": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -823,6 +827,41 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "line.first.category.isCounted ? this.#foundUpTo : 0",
     to: "0",
+  }],
+  "cancel-running": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '          if (over === "cancel") this.#cancel(other);\n',
+    to: "",
+  }],
+  "cancel-joined": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '          if (over === "cancel") this.#cancel(item);\n',
+    to: "",
+  }],
+  "cancel-version": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: 'if (item.category === category && item.turn === "begun") this.#skipsForLater(item);',
+    to: "",
+  }],
+  "cancel-failed": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (item.isReplaced) return this.#endReplaced(item);\n    item.attempts = failure.attempts;",
+    to: "    item.attempts = failure.attempts;",
+  }],
+  "cancel-in-place": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (item.isReplaced) return this.#endReplaced(item);\n    item.attempts = attempts;",
+    to: "    item.attempts = attempts;",
+  }],
+  "cancel-refused": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '    if (item.isReplaced && item.place !== "gone") this.#endReplaced(item);\n  }',
+    to: "  }",
+  }],
+  "cancel-ended": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '    else if (item.isReplaced && item.place !== "gone") this.#endReplaced(item);\n',
+    to: "",
   }],
   "over-commit": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -74,6 +74,7 @@ const SUMS = [
   "ahead",
   "overrides",
   "held",
+  "cancelled",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -154,6 +155,11 @@ export const LAST = 9_000_000;
 /** From this seed on messages of tenants count as older, with leaders of versions in which they do not. */
 export const AHEAD = 10_000_000;
 /**
+ * From this seed on the newest message of an account has the run of the one before it aborted, as by those of {@link
+ * LAST}; some of what leaders say to nodes is lost.
+ */
+export const CANCEL = 11_000_000;
+/**
  * From this seed on, up to {@link OVER}, messages with tenants, and limits by account in half of it, are handed out in
  * batches; so are those of the second halves of {@link OVER} and {@link LAST}.
  */
@@ -228,6 +234,8 @@ interface Running {
   token: number;
   /** True if a leader did not wait for it: the message may run elsewhere. */
   isPassedOver: boolean;
+  /** True if a leader has had it aborted. */
+  isCancelled: boolean;
 }
 
 /** What a node says that it runs, and has run. */
@@ -236,7 +244,17 @@ interface Report {
   readonly finished: ReadonlyMap<string, ReportedRun>;
 }
 
-type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown" | "outage" | "busy" | "thrown";
+type Outcome =
+  | "done"
+  | "failed"
+  | "final"
+  | "refused"
+  | "outvoted"
+  | "unknown"
+  | "outage"
+  | "busy"
+  | "thrown"
+  | "replaced";
 
 /** What became of a message, as an observer of all sees it. */
 interface Fate {
@@ -435,12 +453,17 @@ class Run {
 
   /** True if only the newest message waits. */
   get isLast(): boolean {
-    return (this.seed >= LAST && this.seed < AHEAD) || this.kind === "last";
+    return (this.seed >= LAST && this.seed < AHEAD) || this.kind === "last" || this.isCancel;
+  }
+
+  /** True if the newest message has the run of the one before it aborted, too. */
+  get isCancel(): boolean {
+    return this.seed >= CANCEL && this.seed < OPERATED;
   }
 
   /** True if messages of tenants count as older. */
   get isAhead(): boolean {
-    return (this.seed >= AHEAD && this.seed < OPERATED) || this.kind === "ahead";
+    return (this.seed >= AHEAD && this.seed < CANCEL) || this.kind === "ahead";
   }
 
   /** True if messages of tenants are passed by. */
@@ -775,6 +798,11 @@ class Run {
     }
   }
 
+  /** Returns true if the log has a later message of the account. */
+  hasLaterOf({ payload, position }: LoggedMessage): boolean {
+    return this.log.some((other) => other.payload === payload && other.position > position);
+  }
+
   #hasLaterBegun({ key, position }: Published): boolean {
     return key !== undefined &&
       [...this.fates.values()].some((fate) =>
@@ -858,6 +886,8 @@ class SimNode {
   term = "";
   readonly running = new Map<string, Running>();
   ended = new Map<string, number>();
+  /** What is not to begin here any more, with the token of the leader that says so. */
+  readonly cancelled = new Map<string, number>();
   /** What came of its long runs. */
   readonly finished = new Map<string, ReportedRun>();
   /** How often it was silent for so long that it left. */
@@ -885,6 +915,7 @@ class SimNode {
     this.running.clear();
     this.ended.clear();
     this.finished.clear();
+    this.cancelled.clear();
     this.#seen = undefined;
     this.few = random() < 0.5 ? 0 : 200;
     if (!mode.poison) {
@@ -1018,7 +1049,13 @@ class SimNode {
       run.sums.together++;
       run.checkLimit(id);
       run.fates.get(id)!.begun++; // each that was published has one
-      this.running.set(id, { message: messages[i], waiting: waiting[i], token, isPassedOver: false });
+      this.running.set(id, {
+        message: messages[i],
+        waiting: waiting[i],
+        token,
+        isPassedOver: false,
+        isCancelled: false,
+      });
       this.#begins(messages[i], attempts[i]);
       waiting[i].push((outcome) => {
         outcomes.push(outcome);
@@ -1080,10 +1117,11 @@ class SimNode {
       known.waiting.push(answer);
       return;
     }
+    if (this.cancelled.get(id) === token) return answer("replaced");
     run.sums.runs++;
     run.checkLimit(id);
     this.#check(id, message, token);
-    const running: Running = { message, waiting: [answer], token, isPassedOver: false };
+    const running: Running = { message, waiting: [answer], token, isPassedOver: false, isCancelled: false };
     this.running.set(id, running);
     const fate = run.fates.get(id)!; // each that was published has one
     fate.begun++;
@@ -1099,16 +1137,29 @@ class SimNode {
       this.ended.set(id, run.now);
       // no innocent fails as often as there are attempts
       const draw = (run.mode.poison ? fate.begun < run.attempts : run.storm) ? run.random() : 1;
-      const outcome = draw < run.mode.failures / 4 && !run.mode.poison
+      const outcome = running.isCancelled && run.random() < 0.7
+        ? "replaced"
+        : draw < run.mode.failures / 4 && !run.mode.poison
         ? "final"
         : draw < run.mode.failures
         ? this.mostOfBatch > 0 && draw < run.mode.failures / 2 ? "outage" : "failed"
         : "done";
       if (outcome === "done") fate.handled = true;
-      else if (outcome !== "outage" && message.blocks === 0) fate.failed++;
+      else if (outcome !== "outage" && outcome !== "replaced" && message.blocks === 0) fate.failed++;
       this.#keep(id, running.token, attempt, outcome, began);
       for (const each of running.waiting) each(outcome);
     });
+  }
+
+  /** A leader has the run of a message aborted. */
+  cancel(id: string, token: number, term: string): void {
+    const run = this.#run;
+    if (token < this.token || (token === this.token && term !== this.term)) return;
+    const running = this.running.get(id);
+    run.trace(() => `cancel ${this.endpoint} ${id} ${running !== undefined}`);
+    if (running === undefined) return void this.cancelled.set(id, token);
+    if (!running.isCancelled) run.sums.cancelled++;
+    running.isCancelled = true;
   }
 
   #dieOf(poison: string): void {
@@ -1227,9 +1278,9 @@ class SimLeader {
       const numbers = { running: run.mostOfAll, count: Infinity, ms: Infinity, burst: 1 };
       const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
       const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
-      const over = run.isSkip ? "skip" : run.isLast ? "last" : undefined;
+      const over = run.isSkip ? "skip" : run.isCancel ? "cancel" : run.isLast ? "last" : undefined;
       account.isCounted = over !== undefined;
-      account.isRanked = all.limit.isRanked = over === "last" || isAhead;
+      account.isRanked = all.limit.isRanked = over === "last" || over === "cancel" || isAhead;
       const versions = [(payload: string) => payload, undefined].map((key) =>
         [
           all,
@@ -1287,7 +1338,28 @@ class SimLeader {
     } catch (error) {
       this.#run.wrong(`${error}`);
     }
+    if (this.#category.limits?.some(({ over }) => over === "cancel") === true) this.#checkReplaced(ledger);
   }
+
+  /** Notes it if a message runs, and is not to be aborted, while a later one of its account is in hand. */
+  #checkReplaced({ open, parked }: Ledger): void {
+    const all = [...open, ...[...parked].filter(({ dead }) => dead === 0)];
+    for (const item of all) {
+      if (item.turn !== "begun" || item.isReplaced) continue;
+      const later = all.find((other) => other.message.payload === item.message.payload && other.isBehind(item));
+      if (later !== undefined) this.#run.wrong(`${item.id} runs on, while ${later.id} of its account is in hand`);
+    }
+  }
+
+  /** Has the run of a message aborted, unless nobody hears it. */
+  #cancel({ id }: Item, node: SimNode | undefined): void {
+    if (node === undefined || this.#run.random() < 0.3) return; // one that was not sent yet is when it is sent
+    const { token, term } = this;
+    this.#run.after(this.#run.random() * 5, () => node.after(0, () => node.cancel(id, token, term)));
+  }
+
+  /** The node to which each message was sent last. */
+  readonly #sentTo = new Map<string, SimNode>();
 
   /** Counts the nodes that handle the messages; parks those that none handles, and wakes some when one does. */
   #count(ledger: Ledger): void {
@@ -1481,6 +1553,7 @@ class SimLeader {
       categories: { began: stored.head.began, of: () => this.#category },
       ...(this.#run.hasTenants && { keptOfTenant: 3 }),
       onSkipped: (message, item) => this.#onSkipped(message, item),
+      onReplaced: (item) => this.#cancel(item, this.#sentTo.get(item.id)),
     });
     const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
@@ -1695,7 +1768,9 @@ class SimLeader {
     if (!run.isOver || (run.isSkip && !this.#isOver(message))) {
       run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
     }
-    if (run.isLast && (item === undefined || this.#laterOf(message) === undefined)) {
+    // the later one that has had a run aborted may have been left behind, or be known to an earlier leader alone
+    const hasLater = item?.isReplaced ? run.hasLaterOf(message) : this.#laterOf(message) !== undefined;
+    if (run.isLast && (item === undefined || !hasLater)) {
       run.wrong(`${id} is skipped, and no later one of its account is in hand`);
     }
     const isOld = run.nodes.some((node) => node.token > this.token);
@@ -1848,7 +1923,7 @@ class SimLeader {
 
   /** Notes it if a message begins while a later one of its account waits. */
   #checkNewest({ id, message }: Item): void {
-    if (this.#category.limits?.some(({ over }) => over === "last") !== true) return;
+    if (this.#category.limits?.some(({ over }) => over === "last" || over === "cancel") !== true) return;
     const later = this.#laterOf(message);
     if (later !== undefined && !this.#ran.has(later)) {
       this.#run.wrong(`${id} begins, while ${later} of its account is in hand`);
@@ -1913,6 +1988,8 @@ class SimLeader {
     const run = this.#run;
     const joined = run.nodes.find(({ name }) => name === item.node);
     const node = joined ?? run.pick(run.nodes);
+    this.#sentTo.set(item.id, node);
+    if (item.isReplaced) this.#cancel(item, node);
     let isAnswered = false;
     let endpoint = "";
     const answer = this.#node.own((outcome: Outcome) => {
@@ -2001,8 +2078,11 @@ class SimLeader {
     const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.retry(item));
     if (outcome === "outvoted") return this.#end();
     if (run.hasAccounts && run.random() < 0.1) ledger.pauseLimits(item, run.now + run.random() * 200, run.now);
+    const wasReplaced = item.isReplaced;
     if (outcome === "done") ledger.done(item);
-    else if (outcome === "refused" || outcome === "thrown") {
+    else if (outcome === "replaced") {
+      ledger.replaced(item);
+    } else if (outcome === "refused" || outcome === "thrown") {
       ledger.notRun(item);
       later(20);
     } else if (outcome === "unknown") {
@@ -2020,6 +2100,7 @@ class SimLeader {
       ledger.failedInPlace(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });
+    if (wasReplaced && item.place !== "gone") run.wrong(`${item.id} was replaced, and is tried again`);
   }
 
   /** `then`: it is the last one of this term. */

@@ -5,6 +5,7 @@ import {
   AHEAD,
   BATCHED,
   BLOCKED,
+  CANCEL,
   FAIR,
   LAST,
   LEFT,
@@ -119,6 +120,19 @@ describe("simulation of a subscription", () => {
     }
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
   });
+
+  it(
+    "has the newest message of a key end the run of the one before it, which is no attempt, whoever dies",
+    slow,
+    () => {
+      const seen = { cancelled: 0, skipped: 0, deaths: 0, takeovers: 0, rewinds: 0, passed: 0 };
+      for (const seed of PLAYED_IN_TURN.map((seed) => CANCEL + seed)) {
+        const sums = played(seed);
+        for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+      }
+      for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+    },
+  );
 
   it("begins of a tenant's messages the one that counts as oldest, whoever dies or goes back", slow, () => {
     const seen = { ahead: 0, passed: 0, brought: 0, deaths: 0, rewinds: 0 };

@@ -86,13 +86,16 @@ export interface Limit<P = unknown> {
    * Fate of a message that the limit does not let begin. `"wait"`: it waits. `"skip"`, with `running`: it is
    * skipped if, when it is read, as many earlier messages of its key are not done (running, waiting, or before their
    * next attempt): it counts as handled, and in `skipped` of the subscription. `"last"`: of its
-   * key only the newest message waits, in the place of the one before it, which is skipped. Default: `"wait"`.
+   * key only the newest message waits, in the place of the one before it, which is skipped. `"cancel"`, with
+   * `running: 1`: as `"last"`, and `ctx.signal` of the one that runs aborts; the newest begins when its handler has
+   * ended. What the handler throws then is no attempt, and no dead letter: the message is skipped, or handled if the
+   * handler returns. `onBatch` does not take it. Default: `"wait"`.
    */
   over?: Over | undefined;
 }
 
 /** Fate of a message that a limit does not let begin. */
-export type Over = "wait" | "skip" | "last";
+export type Over = "wait" | "skip" | "last" | "cancel";
 
 /** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
 export interface LimitOptions<P = unknown> {
@@ -387,7 +390,7 @@ export function subscriptionSettings(
   checkDelay(at, delay, MAX_PAUSE);
   checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
-  const limits = limitsOf(at, options.limit, each);
+  const limits = limitsOf(at, options.limit, { each, inBatches: batches });
   const { max = 500, within = 20 } = options;
   checkInteger(`${at}: max`, max, 1, 1_000);
   checkNumber(`${at}: within`, within, 0, 60_000, "ms");
@@ -429,7 +432,7 @@ function fairOf(
 function limitsOf(
   at: string,
   given: LimitOptions["limit"],
-  each: "service" | "node",
+  { each, inBatches }: { readonly each: "service" | "node"; readonly inBatches: boolean },
 ): readonly NamedLimit[] | undefined {
   if (given === undefined) return undefined;
   if (each === "node") throw new TypeError(`${at}: limit has no meaning with each: "node", which runs on every node`);
@@ -450,6 +453,18 @@ function limitsOf(
     }
     if (over === "skip" && running === undefined) {
       throw new TypeError(`${at}: limit.over "skip" skips what is more than running: set running, such as 1`);
+    }
+    if (over === "cancel" && running !== 1) {
+      throw new TypeError(
+        `${at}: limit.over "cancel" has the newest message take the place of the one that runs: set running: 1; got ${
+          show(running)
+        }`,
+      );
+    }
+    if (over === "cancel" && inBatches) {
+      throw new TypeError(
+        `${at}: limit.over "cancel" is not of batches, whose messages have one signal: use on, or over "last"`,
+      );
     }
     if (burst !== undefined && per === undefined) throw new TypeError(`${at}: limit.burst has a meaning only with per`);
     if (name !== undefined) checkToken(`${at}: limit.name`, name);
@@ -486,7 +501,7 @@ const FAIR_OPTIONS = new Set(["by", "weight"]);
 /** Number of runs at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_CONCURRENCY = 64;
 const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst", "over"]);
-const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last"]);
+const OVERS: ReadonlySet<unknown> = new Set<Over>(["wait", "skip", "last", "cancel"]);
 /** Number of batches at once for which a node without `concurrency` gets messages of tenants. */
 const USUAL_BATCHES = 2;
 /** Maximum of the numbers of a limit. */

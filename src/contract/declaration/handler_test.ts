@@ -91,6 +91,7 @@ describe("the settings of a subscription", () => {
       { name: "", running: 1, count: Infinity, ms: Infinity, burst: 1, over: "skip" },
     ]);
     assertEquals(settings({ limit: { per: [1, 500], over: "last" } })?.limits?.[0].over, "last");
+    assertEquals(settings({ limit: { running: 1, over: "cancel" } })?.limits?.[0].over, "cancel");
     assertEquals(settings({ limit: { running: 1, over: "wait" } })?.limits?.[0].over, undefined);
     assertEquals(settings({})?.limits, undefined);
     for (
@@ -105,7 +106,9 @@ describe("the settings of a subscription", () => {
         [{ per: [1, 100], burst: 0 }, RangeError, "limit.burst"],
         [{ running: 1, name: "a b" }, TypeError, "limit.name"],
         [{ running: 1, at: 1 }, TypeError, "limit"],
-        [{ running: 1, over: "drop" }, TypeError, 'limit.over is one of wait, skip, last; got "drop"'],
+        [{ running: 1, over: "drop" }, TypeError, 'limit.over is one of wait, skip, last, cancel; got "drop"'],
+        [{ running: 2, over: "cancel" }, TypeError, "the place of the one that runs: set running: 1; got 2"],
+        [{ per: [1, 500], over: "cancel" }, TypeError, "set running: 1; got undefined"],
         [{ per: [1, 500], over: "skip" }, TypeError, "skips what is more than running: set running"],
         [{ key }, TypeError, "a limit has running"],
         [{ key: "account", running: 1 }, TypeError, "limit.key must be a function"],
@@ -118,6 +121,14 @@ describe("the settings of a subscription", () => {
       () => settings({ each: "node", limit: { running: 1 } }),
       TypeError,
       'limit has no meaning with each: "node"',
+    );
+  });
+
+  it("a limit whose newest message cancels is not of batches, which have one signal", () => {
+    assertThrows(
+      () => event("orders.Kept", { durable: true }).onBatch(() => {}, { limit: { running: 1, over: "cancel" } }),
+      TypeError,
+      'limit.over "cancel" is not of batches, whose messages have one signal: use on, or over "last"',
     );
   });
 

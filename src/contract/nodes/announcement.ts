@@ -58,7 +58,7 @@ export interface NamedLimit extends LimitNumbers {
    * Fate of a message that the limit does not let begin, if it does not wait; absent, too, in a limit that another
    * node announces.
    */
-  readonly over?: "skip" | "last" | undefined;
+  readonly over?: "skip" | "last" | "cancel" | undefined;
 }
 
 /** Returns the name of a limit for operators. `i`: its place among the limits of the handler of this contract. */

@@ -1,6 +1,6 @@
 /**
  * Requests that the leader of a subscription sends to a node, and the node's answers: to run a message (the internal
- * command `runName(…)`), and barriers, which stop runs of earlier leaders (`controlName(…)`).
+ * command `runName(…)`); barriers, which stop runs of earlier leaders, and aborts of a run (`controlName(…)`).
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { Result } from "../../contract/calls/result.ts";
@@ -61,6 +61,7 @@ export interface BatchAnswer {
  * Answer of a node to a request to run a message.
  * - `0`: handled.
  * - `1`: not run, because the node obeys a later leader of the subscription (with a greater token).
+ * - `4`: not handled, because a leader has had the run aborted ({@link AbortRequest}): the message is done.
  * - A {@link FailedRun}: the handler failed, or the node refused the message.
  *
  * A node that cannot give an answer fails the internal command that carried the request; the error names the node.
@@ -68,7 +69,7 @@ export interface BatchAnswer {
  * `UNAVAILABLE` with the details {@link STILL_RUNNING}: not run, because the handler of an earlier attempt goes on at
  * that node. {@link NOT_RUN} has the other codes after which the message certainly did not run.
  */
-export type RunAnswer = 0 | 1 | FailedRun;
+export type RunAnswer = 0 | 1 | 4 | FailedRun;
 
 /**
  * Answer of a node on which the run of a message failed.
@@ -117,6 +118,12 @@ export const MAX_ANSWER_CODE = 128;
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
+ * Asks a node to abort the run of a message (`id`) of a contract (`category`), and not to begin it for this leader,
+ * because a later message of its key takes its place. The answer of the run follows when its handler has ended.
+ */
+export type AbortRequest = readonly ["abort", token: number, category: string, id: string];
+
+/**
  * Answer of a node to a barrier: the ids of messages that run there, and of messages whose runs have ended in the last
  * 10 s; and what came of the runs that took so long that no leader may have received their answers. If the leader hands
  * a message out that runs there already, the node does not run it a second time, but answers with the outcome of that
@@ -130,10 +137,10 @@ export type BarrierAnswer = {
 
 /**
  * A long run that has ended at a node. `token`: that of the leader that began the run, or of the last one that joined
- * it since; `attempt`, its number, from 1; `answer`, `0` (handled) or the failure. Nodes remember
+ * it since; `attempt`, its number, from 1; `answer`, `0` (handled), `4` (aborted) or the failure. Nodes remember
  * it, because who was blocked or frozen answers a leader that no longer waits, or no longer leads.
  */
-export type FinishedRun = readonly [id: string, token: number, attempt: number, answer: 0 | FailedRun];
+export type FinishedRun = readonly [id: string, token: number, attempt: number, answer: 0 | 4 | FailedRun];
 
 /** Parses a run request. Returns a string that says what is wrong if it is invalid. */
 export function readRunRequest(value: unknown): RunRequest | string {
@@ -173,7 +180,7 @@ export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"
   const answers: (0 | 2 | 3 | FailedRun)[] = [];
   for (const each of value.of) {
     const answer = each === 2 || each === 3 ? each : readRunAnswer(each);
-    if (answer === undefined || answer === 1) return undefined;
+    if (answer === undefined || answer === 1 || answer === 4) return undefined;
     answers.push(answer);
   }
   return answers;
@@ -181,7 +188,7 @@ export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"
 
 /** Parses a node's answer to a run request; `undefined`: invalid. */
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
-  if (value === 0 || value === 1) return value;
+  if (value === 0 || value === 1 || value === 4) return value;
   if (!Array.isArray(value) || value.length < 3 || value.length > 6) return undefined;
   const [code, message, final, cause, outage, retryAfter] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
@@ -207,6 +214,14 @@ export const MAX_RETRY_AFTER = 86_400_000;
 export function readBarrier(value: unknown): number | undefined {
   if (!Array.isArray(value) || value.length !== 2 || value[0] !== "barrier") return undefined;
   return isPositive(value[1]) ? value[1] : undefined;
+}
+
+/** Parses a request to abort a run; `undefined`: it is none, or invalid. */
+export function readAbort(value: unknown): AbortRequest | undefined {
+  if (!Array.isArray(value) || value.length !== 4 || value[0] !== "abort") return undefined;
+  const [, token, category, id] = value;
+  if (!isPositive(token) || typeof category !== "string" || readId(id) === undefined) return undefined;
+  return ["abort", token, category, id];
 }
 
 /**
@@ -258,7 +273,8 @@ function isPositive(value: unknown): value is number {
 const MAX_ID = 512;
 
 /**
- * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
+ * Outcome of an attempt to run a message at a node. `done`: handled. `replaced`: not handled, because a leader has had
+ * the run aborted for a later message: it is done, too. `not run`: certainly not run. `busy`: not run,
  * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known).
  * `late`: true if that handler has exceeded its timeout; false if it has time left, because the version of the handler
  * at that node has a longer timeout than the leader's. `alone`: the message, sent in a batch, is to be sent again in a
@@ -266,6 +282,7 @@ const MAX_ID = 512;
  */
 export type RunOutcome =
   | "done"
+  | "replaced"
   | "not run"
   | "alone"
   | { readonly busy: string | undefined; readonly late: boolean }
@@ -305,6 +322,7 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (result.ok) {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
+    if (answer === 4) return "replaced";
     // the node knows a later leader; if there is one, this leader's next commit fails
     if (answer === 1) return "not run";
     if (answer !== undefined) return failureOf(answer);

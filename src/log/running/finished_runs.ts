@@ -47,11 +47,11 @@ export class FinishedRuns {
 }
 
 /** Returns the outcome as it is remembered; `undefined`: the handler did not run. */
-function keptAnswer(outcome: Outcome): 0 | FailedRun | undefined {
+function keptAnswer(outcome: Outcome): 0 | 4 | FailedRun | undefined {
   if (outcome instanceof Refusal) return undefined;
   if (outcome.ok) {
     const value = outcome.value as RunAnswer; // the answer of a run
-    if (value === 0 || value === 1) return value === 0 ? 0 : undefined;
+    if (typeof value === "number") return value === 1 ? undefined : value;
     const [code, message, final, , outage] = value;
     const short = message.slice(0, MAX_MESSAGE).toWellFormed();
     return outage === undefined ? [code, short, final] : [code, short, final, null, outage];

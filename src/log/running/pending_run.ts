@@ -7,7 +7,7 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
-import { answerTo } from "./run_answer.ts";
+import { answerTo, REPLACED } from "./run_answer.ts";
 
 /** A run of a handler that returned a promise. */
 export class PendingRun {
@@ -17,7 +17,7 @@ export class PendingRun {
    */
   readonly answer: Promise<Outcome>;
   answered = false;
-  /** True if the timeout of the run has passed, and its handler goes on. */
+  /** True if the timeout of the run has passed, or it was aborted before, and its handler goes on. */
   isOverdue = false;
   /** Returns the outcome of a run whose time is over because another handler blocked this process. */
   excuse: (() => Outcome | undefined) | undefined = undefined;
@@ -25,6 +25,8 @@ export class PendingRun {
   readonly #handlers: CategoryHandlers;
   readonly #causes: boolean;
   readonly #resolve: (outcome: Outcome) => void;
+  /** True if a leader has had the run aborted, because a later message of its key takes its place. */
+  #isReplaced = false;
   #waiting: Set<() => void> | undefined = undefined;
 
   /**
@@ -56,6 +58,17 @@ export class PendingRun {
       execution.end(own);
       for (const wake of this.#waiting ?? []) wake();
     });
+  }
+
+  /**
+   * Aborts the run, because a later message of its key takes its place. The answer follows when the handler has ended,
+   * however long that takes: if it fails, that is no failure of the message.
+   */
+  replace(): void {
+    if (this.answered || this.#isReplaced) return;
+    const { contract: { kind, name }, id, execution } = this.#ctx;
+    this.#isReplaced = this.isOverdue = true;
+    execution.abort(new CatgaError("CANCELLED", `a later ${kind} ${name} of its key takes the place of ${id}`));
   }
 
   /**
@@ -91,12 +104,14 @@ export class PendingRun {
     // of a run that does not end finds the process gone
     if (aborted?.code === "CLOSED" && !over) return;
     // it keeps its slot until it has ended; the leader is told meanwhile that it goes on
+    if (this.#isReplaced && !over) return;
     if (this.#handlers.isLimited && !over && aborted?.code === "TIMEOUT") return void (this.isOverdue = true);
     this.answered = true;
     // the reason of the abort is more useful than the error with which an aborted handler ends
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
       return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
+    if (this.#isReplaced) return this.#resolve(REPLACED);
     if (aborted.code === "TIMEOUT") {
       // the timeout is a behavior's: its error names the behavior's limit
       if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted });

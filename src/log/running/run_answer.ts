@@ -17,6 +17,8 @@ import {
 
 /** Answer to a leader: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
+/** Answer to a leader: the message was not handled, because a leader has had its run aborted. */
+export const REPLACED: Result<RunAnswer> = Object.freeze({ ok: true, value: 4 });
 /** Answer to a leader: the message was not run, because the node obeys a later leader. */
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 

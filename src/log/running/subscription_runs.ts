@@ -31,7 +31,7 @@ import { FinishedRuns, LONG_RUN } from "./finished_runs.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { PendingRun } from "./pending_run.ts";
-import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";
+import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer, REPLACED } from "./run_answer.ts";
 
 /** Dependencies of {@link SubscriptionRuns} on the node. */
 export interface DrainingHost extends ContextHost {
@@ -64,11 +64,18 @@ export class SubscriptionRuns {
   readonly #ended = new Float64Array(3 * MAX_ENDED_RUNS);
   #next = 0;
   readonly #finished = new FinishedRuns();
+  /** Ids of the last messages that are not to begin here, each with the token of the leader that says so. */
+  readonly #replaced = new Map<string, number>();
   /** Ids of the last messages whose run had no time because this process stood still. */
   readonly #excused = new Set<string>();
 
   constructor(options: SubscriptionRunsOptions) {
     this.#options = options;
+  }
+
+  /** The contract's name. */
+  get category(): string {
+    return this.#options.handlers.contract.name;
   }
 
   /** Ids of messages that run at this node. */
@@ -108,6 +115,20 @@ export class SubscriptionRuns {
       if (!isAwaited && !going.run.answered) going.owed = true;
     }
     return { running: [...this.running], ended: [...this.ended], finished: this.#finished.since(now) };
+  }
+
+  /**
+   * Aborts the run of a message, because a later one of its key takes its place; if it does not run yet, it is not to
+   * begin for the leader with this token. What runs in a batch with others goes on.
+   */
+  replace(id: string, token: number): void {
+    const going = this.#running.get(id);
+    if (going !== undefined) return going.isTogether || going.kept ? undefined : going.run.replace();
+    this.#replaced.set(id, token);
+    for (const oldest of this.#replaced.keys()) {
+      if (this.#replaced.size <= MAX_ENDED_RUNS) break;
+      this.#replaced.delete(oldest);
+    }
   }
 
   /** Returns true if this request of a leader is for a message that runs already, and would join that run. */
@@ -225,8 +246,9 @@ export class SubscriptionRuns {
   }
 
   /** Lists a message that runs. */
-  #enters(id: string, { run, answer, attempt, asked, isLast = false }: EnteredMessage): RunningMessage {
-    const going = { run, answer, attempt, asked, isLast, reported: false, owed: false, kept: false };
+  #enters(id: string, given: EnteredMessage): RunningMessage {
+    const { run, answer, attempt, asked, isLast = false, isTogether = false } = given;
+    const going = { run, answer, attempt, asked, isLast, isTogether, reported: false, owed: false, kept: false };
     this.#finished.forget(id);
     this.#options.underWay.begin();
     this.#running.set(id, going);
@@ -272,6 +294,7 @@ export class SubscriptionRuns {
 
   #begin(request: RunRequest, outer: MessageContext): MaybePromise<Outcome> {
     const [token, position, attempt, id, key, given, tagged, time, meta] = request;
+    if (this.#replaced.size > 0 && this.#replaced.get(messageId({ position, time })) === token) return REPLACED;
     const { host, handlers, causes, subscription } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
     // a copy, because on the leader's own node the payload is the object that the leader may send again; the cast is
@@ -396,7 +419,10 @@ export class SubscriptionRuns {
     const asked = { token: requests[0][0], by: outer };
     const all = ids.map((id, i) => {
       const attempt = requests[i][2];
-      return this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx), attempt, asked });
+      return this.#enters(id, {
+        ...{ run, attempt, asked, isTogether: true },
+        answer: () => this.#answerOf(answer, i, ctx),
+      });
     });
     void answer.then((whole) => {
       for (const [i, request] of requests.entries()) {
@@ -525,12 +551,14 @@ interface RunningMessage {
   kept: boolean;
   /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
+  /** True if it runs in a batch. */
+  readonly isTogether: boolean;
 }
 
-/** A message that begins to run; unless it says so, this is not its last attempt. */
+/** A message that begins to run; unless it says so, this is not its last attempt, and it runs alone. */
 type EnteredMessage =
   & Pick<RunningMessage, "run" | "answer" | "attempt" | "asked">
-  & Partial<Pick<RunningMessage, "isLast">>;
+  & Partial<Pick<RunningMessage, "isLast" | "isTogether">>;
 
 /**
  * Time before its deadline at which a request waiting for an earlier run gives up, in ms, so that the leader still

@@ -15,7 +15,7 @@ import { openOnce } from "../../ports/open_once.ts";
 import { Standstill } from "../../ports/standstill.ts";
 import { UnderWay } from "../../ports/under_way.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
-import { type BarrierAnswer, internalCommand, readBarrier } from "../format/run_request.ts";
+import { type BarrierAnswer, internalCommand, readAbort, readBarrier } from "../format/run_request.ts";
 import { openStream } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
@@ -127,20 +127,26 @@ function byCategory(service: string, handlers: readonly DurableHandler[]): Map<s
 }
 
 /**
- * Handles a barrier: this node refuses runs of earlier leaders from now on, and answers with the messages that run
- * there.
+ * Handles a request to abort a run; or a barrier: this node refuses runs of earlier leaders from now on, and answers
+ * with the messages that run there.
  */
 function control(
   { token, categories }: ServedSubscription,
   payload: unknown,
   ctx: MessageContext,
 ): MaybePromise<Outcome> {
-  const given = readBarrier(payload);
+  const abort = readAbort(payload);
+  const given = abort === undefined ? readBarrier(payload) : abort[1];
   if (given === undefined) {
     const error = new CatgaError("INVALID_MESSAGE", "a barrier is malformed", { node: ctx.node });
     return { ok: false, error };
   }
   return token.check(given).then((check): Outcome => {
+    if (check === "leader" && abort !== undefined) {
+      const [, , category, id] = abort;
+      for (const runs of categories) if (runs.category === category) runs.replace(id, given);
+      return { ok: true, value: undefined };
+    }
     if (check === "leader") {
       const reports = categories.map((runs) => runs.report(given));
       // what runs comes first: if it is left out, it runs twice
@@ -150,7 +156,7 @@ function control(
       const ended = newest(reports.map(({ ended }) => ended), room);
       return { ok: true, value: { running, ended, finished } satisfies BarrierAnswer };
     }
-    const message = "the barrier is that of an earlier leader";
+    const message = `the ${abort === undefined ? "barrier" : "request"} is that of an earlier leader`;
     const earlier = () => new CatgaError("CANCELLED", message, { node: ctx.node });
     return { ok: false, error: check === "earlier" ? earlier() : check };
   });

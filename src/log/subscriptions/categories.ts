@@ -14,7 +14,7 @@ import {
 import type { LimitOverride } from "../../contract/nodes/node_info.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, type CategoryLimit, type Item } from "./category.ts";
+import { Category, type CategoryLimit, isLast, type Item } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
 import { RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
@@ -161,7 +161,7 @@ export class Categories {
         const known = this.#limits.get(limitId(category, limit, i))!; // made above
         known.isCounted ||= limit.over !== undefined;
         // one of which only the newest waits may wait for this one, too
-        known.isRanked ||= fair?.ahead !== undefined || limits.some(({ over }) => over === "last");
+        known.isRanked ||= fair?.ahead !== undefined || limits.some(({ over }) => isLast(over));
       }
     }
   }

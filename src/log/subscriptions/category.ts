@@ -73,7 +73,7 @@ export class Category {
     this.delay = delay;
     this.batch = batch;
     this.fair = fair;
-    const isRanked = fair?.ahead !== undefined || limits?.some(({ over }) => over === "last");
+    const isRanked = fair?.ahead !== undefined || limits?.some(({ over }) => isLast(over));
     this.queue = fair && new FairQueue(isRanked);
     // this timeout is longer than the timeout at which the node aborts the run, because the node's answer needs time to
     // arrive
@@ -85,6 +85,11 @@ export class Category {
   /** True if messages of one of the category's limits are counted until they are done. */
   get isCounted(): boolean {
     return this.limits?.some(({ limit }) => limit.isCounted) === true;
+  }
+
+  /** True if the newest message of a key in one of its limits has the run of the one before it aborted. */
+  get cancels(): boolean {
+    return this.limits?.some(({ over }) => over === "cancel") === true;
   }
 
   /** True if enough messages of the category are at nodes: more would wait there in the order of their arrival. */
@@ -112,6 +117,11 @@ export class Category {
     if (key === undefined || refusals > 0) return node === undefined ? options : { ...options, node };
     return node === undefined ? { route: "hash", key, timeout } : { route: "hash", key, timeout, node };
   }
+}
+
+/** Returns true if of a key of the limit only the newest message waits. */
+export function isLast(over: NamedLimit["over"]): boolean {
+  return over === "last" || over === "cancel";
 }
 
 /** Time that a node's answer may take after the run's timeout, in ms. */
@@ -249,6 +259,8 @@ export class Item {
   counted: CountedRuns | undefined = undefined;
   /** True if an earlier run has handled the message: it is done as soon as the run that it is in has ended. */
   isHandled = false;
+  /** True if its run is to be aborted, because a later message of its key takes its place: then it is skipped. */
+  isReplaced = false;
   /** Id of the node to which the next attempt is sent, because an earlier run of the message may go on there. */
   node: string | undefined = undefined;
   /** Number of successive requests that certainly did not run the message. */

@@ -173,7 +173,8 @@ export function reportOf(answer: unknown, node: string, fault: (error: unknown) 
     ended: ended.slice(0, MAX_MESSAGES_OF_NODE),
     finished: new Map(
       finished.slice(0, MAX_MESSAGES_OF_NODE).flatMap(([id, token, attempt, given]) => {
-        const outcome = outcomeOf({ ok: true, value: given });
+        const came = outcomeOf({ ok: true, value: given });
+        const outcome = came === "replaced" ? "done" : came; // what was aborted for a later message is done, too
         const isOutcome = outcome === "done" || (typeof outcome === "object" && "code" in outcome);
         return isOutcome ? [[id, { token, attempt, outcome }] as const] : [];
       }),

@@ -18,7 +18,16 @@ import type { Result } from "../../contract/calls/result.ts";
 import type { TrackedCaller } from "../../dispatch/remote.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import type { HandledCount } from "../../dispatch/handled_count.ts";
-import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
+import { controlName } from "../../contract/nodes/announcement.ts";
+import {
+  type AbortRequest,
+  internalCommand,
+  outcomeOf,
+  outcomeOfError,
+  outcomesOf,
+  type RunFailure,
+  type RunOutcome,
+} from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./category.ts";
@@ -73,6 +82,10 @@ export class HandingOut {
   readonly #hanging = new Map<Item, number>();
   /** Requests that nodes have not answered yet. */
   readonly #unanswered = new Set<HandedOut>();
+  /** Requests that may have to be aborted, of those that nodes have not answered yet, by message. */
+  readonly #abortable = new Map<Item, HandedOut>();
+  /** Messages whose nodes are told to abort their runs. */
+  readonly #aborted = new Set<Item>();
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
   #answers: HandedOut[] = [];
   /** Messages that waited for a node with another version of their contract, which is live now; in reverse order. */
@@ -261,6 +274,36 @@ export class HandingOut {
     this.#endOutage(item);
   }
 
+  /** Has the run of a message aborted, because a later one of its key takes its place. */
+  abort(item: Item): void {
+    if (this.#aborted.has(item)) return;
+    this.#aborted.add(item);
+    this.#tellToAbort(item, "");
+  }
+
+  /**
+   * Tells the node that runs a message to abort it, again and again, as that may get lost, or the message be sent to
+   * another node. `told`: endpoint of the node that knows.
+   */
+  #tellToAbort(item: Item, told: string): void {
+    const { host: { clock, app }, spec: { service, name }, token, warnings } = this.#options;
+    if (this.#closed || item.turn !== "begun") return void this.#aborted.delete(item);
+    const again = (known: string) =>
+      clock.after(TELL_AGAIN, () => this.#tellToAbort(item, known), { background: true });
+    const endpoint = this.#abortable.get(item)?.endpoint ?? told;
+    if (endpoint === told) return void again(told);
+    const request: AbortRequest = ["abort", token, item.category.name, item.id];
+    const options = { node: nodeOf(endpoint), timeout: ANSWER_TIMEOUT, retries: 0 };
+    app.sendInternal(internalCommand(controlName(service, name)), request, options).then(
+      // a node of an earlier build runs it to its end
+      (answer) => void again(answer.ok || answer.error.code === "INVALID_MESSAGE" ? endpoint : told),
+      (error) => {
+        this.#aborted.delete(item);
+        if (!this.#closed) warnings.fault("aborting a run", error);
+      },
+    );
+  }
+
   /** Sends a message whose run the ledger (the leader's list of its messages) has begun. */
   readonly send = (item: Item): void => {
     if (item.loaded) this.#send(item);
@@ -293,6 +336,9 @@ export class HandingOut {
     const { host } = this.#options;
     const handed = new HandedOut(items, host.endpoint, this.#onAnswer);
     this.#unanswered.add(handed);
+    const [item] = items;
+    if (items.length === 1 && item.category.cancels) this.#abortable.set(item, handed);
+    if (item.isReplaced) this.abort(item);
     try {
       host.app.handOut(contract, request, options, handed);
     } catch (error) {
@@ -306,6 +352,7 @@ export class HandingOut {
    */
   readonly #onAnswer = (handed: HandedOut): void => {
     this.#unanswered.delete(handed);
+    if (this.#abortable.size > 0) { for (const item of handed.items) this.#abortable.delete(item); }
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
 
@@ -335,6 +382,8 @@ export class HandingOut {
       this.#endOutage(item);
       handled.add(item.category.name);
       ledger.done(item);
+    } else if (outcome === "replaced") {
+      ledger.replaced(item);
     } else if (typeof outcome === "object" && "code" in outcome) {
       if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
     } else if (isBusy && !isLate) {
@@ -668,6 +717,7 @@ export class HandingOut {
   #failed(item: Item, given: RunFailure): void {
     const failure = given.refused ? { ...given, outage: undefined } : given;
     const { host: { clock, random, observer }, warnings, ledger, now, onProgress } = this.#options;
+    if (item.isReplaced) return ledger.replaced(item); // it has failed before it could be aborted
     const { code, message, cause, node, outage } = failure;
     const { category, category: { name: contract } } = item;
     const time = clock.monotonic();
@@ -784,6 +834,8 @@ const WITHOUT_PAYLOAD = Object.freeze({
     "its payload was too large for the server's max_payload to be put aside, and the log has removed it: replay " +
     "it with its payload, or discard it",
 });
+/** Time after which a node is told again to abort a run, and time that it gets to answer, in ms. */
+const [TELL_AGAIN, ANSWER_TIMEOUT] = [250, 2_000];
 /**
  * First pause of a message that nodes refuse for now, longest pause, and longest pause if many messages are refused,
  * in ms.

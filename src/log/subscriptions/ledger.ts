@@ -20,7 +20,7 @@ import type { LetterRequest } from "../format/subscription_request.ts";
 import { type AfterLateOutcome, afterLateOutcome, CountedRuns, isLastOfKey, type ReportedRun } from "./late_outcome.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
-import { type Category, type CategoryLimit, Item, KeyLine, type Share } from "./category.ts";
+import { type Category, type CategoryLimit, isLast, Item, KeyLine, type Share } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
@@ -47,6 +47,8 @@ export interface LedgerOptions {
   onNoLimitKey?(category: string, limit: string, error: unknown): void;
   /** Called when a limit has skipped a message, which is done unhandled. `item`: the message, if it was in hand. */
   onSkipped?(message: LoggedMessage, item?: Item): void;
+  /** Called when the run of a message is to be aborted, because a later one of its key takes its place. */
+  onReplaced?(item: Item): void;
   /** For tests: maximum number of open messages of a tenant. Default: 256. */
   readonly keptOfTenant?: number;
 }
@@ -501,9 +503,14 @@ export class Ledger {
     return false;
   }
 
-  #skipped(message: LoggedMessage, { lines }: Category, limit: CategoryLimit["limit"], item?: Item): void {
+  #skipped(
+    message: LoggedMessage,
+    { lines }: Category,
+    limit: CategoryLimit["limit"] | undefined,
+    item?: Item,
+  ): void {
     const { key, position } = message;
-    limit.skipped++;
+    if (limit !== undefined) limit.skipped++;
     this.skipped++;
     const line = key === undefined ? undefined : lines.get(key);
     if (line !== undefined) line.skippedUpTo = Math.max(line.skippedUpTo, position);
@@ -512,13 +519,16 @@ export class Ledger {
 
   /**
    * Has a message take the places of the earlier ones that wait for the same key of a limit of which only the newest
-   * waits; these are skipped. One that may run already at a node that has not said so yet stays.
+   * waits; these are skipped. One that runs is to be aborted, if the limit says so. One that may run already at a node
+   * that has not said so yet stays.
    */
   #replaceEarlier(item: Item): void {
-    for (const [limit, own] of this.#lastOf(item)) {
+    for (const [limit, own, over] of this.#lastOf(item)) {
       for (const other of own.items) {
         if (other.category !== item.category || !item.isBehind(other)) continue;
-        if (other.turn === "begun" || other.joins || this.#early.has(other.id) || this.#mayRunElsewhere(other)) {
+        if (this.#early.has(other.id) || this.#mayRunElsewhere(other)) continue;
+        if (other.turn === "begun" || other.joins) {
+          if (over === "cancel") this.#cancel(other);
           continue;
         }
         item.rank = Math.min(item.rank, other.rank);
@@ -535,11 +545,25 @@ export class Ledger {
     }
   }
 
-  /** Skips a message that is about to begin, if a later one of its key is in hand, of which only the newest waits. */
+  /** Has the run of a message aborted: whatever comes of it, but that it is handled, the message is skipped. */
+  #cancel(item: Item): void {
+    if (item.isReplaced) return;
+    item.isReplaced = true;
+    if (item.turn === "begun") this.#options.onReplaced?.(item); // else who joins its run sees it
+  }
+
+  /**
+   * Skips a message that is about to begin, if a later one of its key is in hand, of which only the newest waits. One
+   * that runs at a node is to be aborted there, if the limit says so.
+   */
   #skipsForLater(item: Item): boolean {
-    for (const [limit, own] of this.#lastOf(item)) {
+    for (const [limit, own, over] of this.#lastOf(item)) {
       for (const other of own.items) {
         if (other.category !== item.category || !other.isBehind(item)) continue;
+        if (item.joins || item.turn === "begun") {
+          if (over === "cancel") this.#cancel(item);
+          break;
+        }
         other.rank = Math.min(other.rank, item.rank);
         this.#skip(item, limit);
         return true;
@@ -551,15 +575,21 @@ export class Ledger {
   /** Returns the messages of an item's keys that are not done, by the limits of which only the newest waits. */
   #lastOf(
     { category: { limits = [] }, inHand }: Item,
-  ): readonly (readonly [CategoryLimit["limit"], KeyInHand<Item>])[] {
+  ): readonly (readonly [CategoryLimit["limit"], KeyInHand<Item>, CategoryLimit["over"]])[] {
     if (inHand === undefined) return [];
     const counted = limits.filter(({ limit }) => limit.isCounted);
-    return counted.flatMap(({ limit, over }, i) => over === "last" ? [[limit, inHand[i]] as const] : []);
+    return counted.flatMap(({ limit, over }, i) => isLast(over) ? [[limit, inHand[i], over] as const] : []);
   }
 
-  #skip(item: Item, limit: CategoryLimit["limit"]): void {
+  #skip(item: Item, limit: CategoryLimit["limit"] | undefined): void {
     this.#skipped(item.message, item.category, limit, item);
     this.#end(item);
+  }
+
+  /** Ends a message whose run was aborted, because a later one of its key takes its place. */
+  #endReplaced(item: Item): void {
+    // this leader's version may not have the limit: an earlier one has had the run aborted
+    this.#skip(item, item.category.limits?.find(({ over }) => over === "cancel")?.limit);
   }
 
   /** Returns true if a message that is read is known to have begun under an earlier leader. */
@@ -1085,6 +1115,9 @@ export class Ledger {
       early.gates = this.#joinLimits(item);
       this.#count(item);
     }
+    for (const item of this.#all()) {
+      if (item.category === category && item.turn === "begun") this.#skipsForLater(item);
+    }
     this.#changedLimits.set(category, category.limits);
     if (category.fair !== undefined) this.passed.renamed();
   }
@@ -1245,10 +1278,17 @@ export class Ledger {
     if (this.#ended(item)) this.#end(item);
   }
 
+  /** Records that the message's run was aborted, because a later one of its key takes its place: it is skipped. */
+  replaced(item: Item): void {
+    item.isReplaced = true; // also if an earlier leader has had it aborted
+    if (this.#ended(item)) this.#endReplaced(item);
+  }
+
   /** Parks a message after a failed attempt: until its next attempt is due, or as a dead letter. */
   failed(item: Item, failure: FailedMessage): void {
     if (!this.#ended(item)) return;
     if (item.isHandled) return this.#end(item);
+    if (item.isReplaced) return this.#endReplaced(item);
     item.attempts = failure.attempts;
     this.#commit.failed(item);
     this.#park(item, failure);
@@ -1258,6 +1298,7 @@ export class Ledger {
   failedInPlace(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
     if (item.isHandled) return this.#end(item);
+    if (item.isReplaced) return this.#endReplaced(item);
     item.attempts = attempts;
     this.#commit.failed(item);
   }
@@ -1266,6 +1307,7 @@ export class Ledger {
   notRun(item: Item): void {
     this.#giveBack(item, item.joins); // what it joined has begun before
     this.#stopped(item);
+    if (item.isReplaced && item.place !== "gone") this.#endReplaced(item);
   }
 
   /** Records that a message does not run any more. */
@@ -1299,6 +1341,7 @@ export class Ledger {
   processEnded(item: Item, endpoint: string): void {
     this.#stopped(item);
     if (item.isHandled) this.#end(item);
+    else if (item.isReplaced && item.place !== "gone") this.#endReplaced(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
     if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
@@ -1665,7 +1708,7 @@ export class Ledger {
       this.#end(item);
       return false;
     }
-    if (item.inHand !== undefined && !item.joins && this.#skipsForLater(item)) return false;
+    if (item.inHand !== undefined && this.#skipsForLater(item)) return false;
     // the next leader is to know of the failed attempt: its number does not go back
     if (this.#commit.hasFailed(item)) {
       this.#commit.runsAfter(item);

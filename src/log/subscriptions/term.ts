@@ -416,6 +416,7 @@ export class SubscriptionTerm {
         this.#skipped.add(category);
         if (item !== undefined) this.#led?.handing.skipped(item);
       },
+      onReplaced: (item) => this.#led?.handing.abort(item),
       onNoLimitKey: (category, limit, error) => warnings.fault(`finding the key of ${category} in ${limit}`, error),
     });
     const handing = new HandingOut({

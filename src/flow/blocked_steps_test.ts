@@ -1,7 +1,7 @@
 /** Tests of steps whose function blocks the process of its node: shorter and longer than a takeover takes. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { fail, unwrap, workflow } from "@catga/catga";
+import { fail, type Step, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { delay } from "../ports/clock.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -157,6 +157,49 @@ describe("a step that blocks its process and fails", () => {
       const { error } = await cluster.until(app.result(Throws, "1"));
       assertEquals([error?.code, error?.message], ["NO", "no picture"]);
       assertLess(begun.length, why === "declines" ? 3 : 6, begun.join(", "));
+      await cluster.until(cluster[Symbol.asyncDispose]());
+    });
+  }
+
+  for (const end of ["returns", "throws", "has looked at its signal"] as const) {
+    const what = end === "has looked at its signal" ? "counts no more" : "counts";
+    it(`and ${end} after its run was taken over: that ${what}`, async () => {
+      const begun: string[] = [];
+      const cluster = await testCluster(["a", "b"], {
+        time: "manual",
+        logger: QUIET,
+        node: (id) => {
+          const slow = async (step: Step) => {
+            begun.push(`${id} ${step.attempt}`);
+            if (begun.length > 1) return await new Promise<string>(() => {});
+            if (end === "has looked at its signal") void step.signal;
+            await delay(cluster.network.clockOf(id), 60_000);
+            if (end === "throws") throw new Error("too large");
+            return "computed";
+          };
+          const options = { timeout: 600_000, retry: { attempts: 1 } };
+          return { handlers: Compute.handle(async (flow) => await flow.step("compute", slow, options)) };
+        },
+      });
+      const app = cluster.app("a");
+      unwrap(await cluster.until(app.start(Compute, { fails: false }, { id: "1" })));
+      await cluster.advance(1_000);
+      const first = begun[0].slice(0, 1);
+      cluster.network.pause(first);
+      await cluster.advance(40_000);
+      assertEquals(begun.length, 2, "another node performs it");
+      cluster.network.resume(first);
+      await cluster.advance(60_000);
+      const [info] = await cluster.until(Array.fromAsync(app.runs({ workflow: "Compute", id: "1" })));
+      const { attempts, error } = info.pending.find(({ name }) => name === "compute") ?? {};
+      assertEquals(
+        [info.status, attempts, error?.message],
+        {
+          returns: ["done", undefined, undefined],
+          throws: ["retrying", 1, "too large"],
+          "has looked at its signal": ["running", undefined, undefined],
+        }[end],
+      );
       await cluster.until(cluster[Symbol.asyncDispose]());
     });
   }

@@ -63,8 +63,10 @@ interface Change {
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run; `flow-refusing`: those whose version
  *   refuses it, once they have; `flow-refuses-again`: or before they do so again. `flow-loser`: a step that lost a race
  *   does not learn that its run has ended; `flow-performed`: nobody is told what a node did that was taken over;
+ *   `flow-late-end`: nor what it did behind that;
  *   `flow-tried`: nor in what it failed; `flow-told-twice`: or it is told twice; `flow-limited`: what was told ends no
  *   step; `flow-excused`: a standstill is an attempt of each step; `flow-thawed`: an attempt begins on an old journal;
+ *   `flow-unread`: a run is suspended though what has fired could not be read;
  *   `flow-early`: it is aborted before that is stored. `flow-left`: a run that
  *   has ended leaves its schedules; `flow-unrecorded`: those that a process did not record which has died;
  *   `flow-paused`: those of pauses; `flow-ended`: those of two processes that have died.
@@ -413,8 +415,8 @@ const PLANTS = {
   }],
   "flow-ongoing": [{
     file: "src/flow/execution/steps.ts",
-    from: "    if (restarts) {\n",
-    to: "    if (restarts && MAX_TIMEOUT < 0) {\n",
+    from: 'if (end === "restart" && error === undefined) {',
+    to: 'if (end === "restart" && error === undefined && MAX_TIMEOUT < 0) {',
   }],
   "flow-outcome": [{
     file: "src/flow/execution/drive_recorder.ts",
@@ -519,8 +521,18 @@ const PLANTS = {
   }],
   "flow-performed": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "if (isLasting && tried.length > 0) this.#host.tried(this.#ref, tried);",
-    to: "void [isLasting, tried];",
+    from: "if (this.#isTold && tried.length > 0) this.#host.tried(this.#ref, tried);",
+    to: "void tried;",
+  }],
+  "flow-late-end": [{
+    file: "src/flow/execution/steps.ts",
+    from: 'end === "superseded" ? step.supersede(why) : step.abort(why)',
+    to: "step.abort(why)",
+  }],
+  "flow-unread": [{
+    file: "src/flow/execution/drive.ts",
+    from: "void this.readNews(), this.#state.leaving);",
+    to: "void this.readNews(), true);",
   }],
   "flow-tried": [{
     file: "src/flow/execution/drive_recorder.ts",

@@ -107,6 +107,8 @@ const SIMULATIONS: readonly Simulation[] = [
       ["flow-refusing", /is starved/, 24_065],
       ["flow-loser", /does not learn of it/, 6],
       ["flow-performed", /has not ended/, 28],
+      ["flow-late-end", /has not ended/, 3_014_172],
+      ["flow-unread", /has not ended/, 3_116_172],
       ["flow-early", /aborts .*, which is needed/, 6],
       ["flow-left", /left a schedule/],
       ["flow-unrecorded", /left a schedule/, 156],

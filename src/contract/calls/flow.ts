@@ -145,7 +145,10 @@ export interface Step<Progress = unknown, View = never> {
   readonly id: string;
   /** Number of this attempt of the step; the first is 1. */
   readonly attempt: number;
-  /** Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. */
+  /**
+   * Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. In
+   * the last case, the end of an attempt that has not read `signal` counts on that node, too.
+   */
   readonly signal: AbortSignal;
   /** The progress that an earlier attempt of the step has reported last; `undefined`: none that was stored. */
   readonly last: Progress | undefined;

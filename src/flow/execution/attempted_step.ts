@@ -83,6 +83,10 @@ export class AttemptedStep extends StepCall implements AttemptReports {
     this.#attempt?.abort(why());
   }
 
+  override supersede(why: () => CatgaError): void {
+    this.#attempt?.supersede(why());
+  }
+
   override endPause(): void {
     this.#endPause?.();
   }
@@ -159,6 +163,8 @@ export class AttemptedStep extends StepCall implements AttemptReports {
     const began = this.#began = before?.began ?? state.now;
     // in a later turn of the event loop, because an attempt that has ended before that turn needs no timer
     state.host.soon(() => this.#limitTime(attempt, began));
+    // when another node has taken the run over, it is told how an attempt ends that knows nothing of that
+    const isMoot = () => state.over ? attempt.isAborted : this.isSettled;
     try {
       attempt.reports = this;
       // the previous execution of the run may have dropped what the attempt has reported
@@ -168,7 +174,7 @@ export class AttemptedStep extends StepCall implements AttemptReports {
       }
       this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
       const outcome = await this.#ongoing.outcome;
-      if (this.isSettled) return undefined;
+      if (isMoot()) return undefined;
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
         throw new TransientError(errorOf(outcome.error));
       }
@@ -176,7 +182,7 @@ export class AttemptedStep extends StepCall implements AttemptReports {
       state.recorder.record(done, this.together);
       return outcome;
     } catch (thrown) {
-      if (this.isSettled) return undefined;
+      if (isMoot()) return undefined;
       const error = readable(thrown);
       // the step is given up because the run is cancelled: the error is not recorded, since a step without `undo` that
       // is aborted may throw any error

@@ -101,7 +101,7 @@ export class Drive {
       undoable: () => this.#steps.undoable,
       needsOutcome: (step) => this.#steps.needsOutcome(step),
       onNews: () => this.#onNews(),
-      stopped: (why, end) => this.#steps.stopped(why, end === "restart" && this.error === undefined),
+      stopped: (why, end) => this.#steps.stopped(why, end),
     });
     this.end = state.end;
     this.#failures = new FailedAttempts(state);
@@ -204,7 +204,8 @@ export class Drive {
     while (this.#behind && !this.over) {
       this.#behind = false;
       if (!await this.#state.recorder.readNews()) {
-        return void this.#state.activity.timer(NEWS, () => void this.readNews(), true);
+        // the execution is not suspended meanwhile: a schedule that has fired would be lost
+        return void this.#state.activity.timer(NEWS, () => void this.readNews(), this.#state.leaving);
       }
     }
   }

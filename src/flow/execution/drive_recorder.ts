@@ -185,7 +185,7 @@ export class DriveRecorder {
    * until there are as many, until nothing else is in progress, or a second.
    */
   record(entry: JournalEntry, together?: number): void {
-    if (this.#drive.over) return;
+    if (this.#drive.over) return this.#tellLate(entry);
     if (together !== undefined) LISTED.set(entry, together);
     if (this.#ending) {
       if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
@@ -485,10 +485,22 @@ export class DriveRecorder {
       const told = triedBy(entry, life);
       return told === undefined || this.#journal.isSettled(told.step) ? [] : [told];
     });
-    // a store that has lost its end may have lost what led to these steps, and another life has other steps
-    const isLasting = this.#lost && this.#host.log.epoch === this.#epoch && life === this.#life;
-    if (isLasting && tried.length > 0) this.#host.tried(this.#ref, tried);
+    if (this.#isTold && tried.length > 0) this.#host.tried(this.#ref, tried);
     this.#drive.stop("superseded");
+  }
+
+  /** Tells how an attempt has ended that went on here after another node had taken the run over. */
+  #tellLate(entry: JournalEntry): void {
+    const told = triedBy(entry, this.#life);
+    if (told !== undefined && this.#isTold && !this.#journal.isSettled(told.step)) this.#host.tried(this.#ref, [told]);
+  }
+
+  /**
+   * True if the node that executes the run now is told how attempts have ended here: not if the store may have lost
+   * what led to these steps, and not in another life, which has other steps.
+   */
+  get #isTold(): boolean {
+    return this.#lost && this.#host.log.epoch === this.#epoch && this.#journal.life === this.#life;
   }
 
   /**

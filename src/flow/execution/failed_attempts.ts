@@ -67,6 +67,12 @@ export class FailedAttempts {
     const transient = error instanceof TransientError;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
     const following = transient ? "always" : this.isLast(name, error, Infinity) ? "never" : "limited";
+    if (state.over) {
+      // another node executes the run, and decides what follows
+      const failed = state.recorder.failedAttempt(name, what);
+      noteAttempt(failed, following);
+      return state.recorder.record(failed);
+    }
     if (this.isLast(name, error, attempts)) {
       state.recorder.refuse(name, what, error, following);
       await state.recorder.stored();

@@ -49,6 +49,8 @@ export class StepAttempt implements Step<unknown, unknown> {
   readonly #mostBytes: number;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
+  /** Why the attempt is aborted when its function reads `signal`. */
+  #superseded: CatgaError | undefined;
   #reject: ((why: CatgaError) => void) | undefined;
 
   /** `mostBytes`: as of {@link RunLog.mostBytes}. */
@@ -74,6 +76,7 @@ export class StepAttempt implements Step<unknown, unknown> {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+      else if (this.#superseded !== undefined) this.abort(this.#superseded);
     }
     return this.#controller.signal;
   }
@@ -90,11 +93,24 @@ export class StepAttempt implements Step<unknown, unknown> {
     if (this.#aborted === undefined) this.reports?.show(value, this);
   };
 
+  get isAborted(): boolean {
+    return this.#aborted !== undefined;
+  }
+
   abort(why: CatgaError): void {
     if (this.#aborted !== undefined) return;
     this.#aborted = why;
     this.#controller?.abort(why);
     this.#reject?.(why);
+  }
+
+  /**
+   * Aborts the attempt, because another node executes the run now, unless its function has not read `signal`: such a
+   * function knows nothing of that, so what it does counts.
+   */
+  supersede(why: CatgaError): void {
+    if (this.#controller === undefined) this.#superseded = why;
+    else this.abort(why);
   }
 
   /** Runs the work of the attempt, within a span if tracing is on. */

@@ -104,6 +104,9 @@ export abstract class StepCall implements PendingCall {
    */
   abort(_why: () => CatgaError): void {}
 
+  /** Aborts it because another node executes the run now, unless its function cannot know: what it does then counts. */
+  supersede(_why: () => CatgaError): void {}
+
   /** Ends the pause before the next attempt, if there is one. */
   endPause(): void {}
 

@@ -32,7 +32,7 @@ import { SparseMap } from "../../data/sparse.ts";
 import { CatgaError } from "../../error.ts";
 import { AttemptedStep } from "./attempted_step.ts";
 import { ChildStep } from "./child_step.ts";
-import type { DriveState } from "./drive_state.ts";
+import type { DriveEnd, DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import { undoName } from "../stored/journal.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
@@ -109,19 +109,20 @@ export class Steps {
   }
 
   /**
-   * Called when the execution of the run ends. Attempts in progress are left to the next execution if `restarts` is
-   * true (the handler runs from its top again); otherwise they are aborted with the error that `why` makes.
+   * Called when the execution of the run ends. Attempts in progress are left to the next execution if the handler runs
+   * from its top again ("restart"); otherwise they are aborted with the error that `why` makes, but for those that
+   * cannot know that another node executes the run now ("superseded").
    */
-  stopped(why: () => CatgaError, restarts: boolean): void {
-    const { handedOver, journal: { failures } } = this.#state;
-    if (restarts) {
+  stopped(why: () => CatgaError, end: DriveEnd): void {
+    const { handedOver, journal: { failures }, error } = this.#state;
+    if (end === "restart" && error === undefined) {
       for (const { name, ongoing, isOver } of this.#steps.values()) {
         const isRecorded = (failures.get(name)?.total ?? 0) >= (ongoing?.attempt.attempt ?? 0);
         if (ongoing !== undefined && !isOver && !isRecorded) handedOver.set(name, ongoing);
       }
       return;
     }
-    for (const step of this.#steps.values()) step.abort(why);
+    for (const step of this.#steps.values()) end === "superseded" ? step.supersede(why) : step.abort(why);
     for (const { attempt } of handedOver.values()) attempt.abort(why());
   }
 

@@ -132,7 +132,6 @@ export class Undoing {
         refusal = returned;
       }
     } catch (thrown) {
-      if (state.over) return false;
       const error = readable(thrown);
       const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
       await this.#failures.record(name, what, policy);

@@ -96,9 +96,9 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * The files that guard a release, which `task test:all` runs and no other: checkers shown their planted bugs, which
  * change only with a checker; deploys that are played in memory with every change; shared state on three servers, which
  * the storm of three servers has, too, and sweeps of the moments of its faults; publishers and forgotten ttls, of which
- * the tests on a real server have the parts; the page in a bad night, of which
- * `test/dashboard_browser_test.ts` has the parts; a user's type checks, and what the
- * compiler says of a wrong guess (that it is refused, tests of types hold); the bench's own.
+ * the tests on a real server have the parts; the page in a bad night, of which `test/dashboard_browser_test.ts` has the
+ * parts; the playground of `explore` in a browser; a user's type checks, and what the compiler says of a wrong guess
+ * (that it is refused, tests of types hold); the bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/plants": 200,
@@ -119,6 +119,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "tools/clone_tsc": 60,
   "tools/clone_types": 20,
   "test/wrong_guesses": 20,
+  "test/playground_browser": 60,
   "tools/tutorials": 40,
   "test/frameworks": 200,
   "tools/reference": 3,

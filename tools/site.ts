@@ -4,8 +4,8 @@
  *   deno task docs            builds it in dist/site, and serves it on a free port of 127.0.0.1
  *   deno task docs --build    builds it
  *
- * A link to a file that is no page leads to a copy of that file, one to a folder to a list of its files. VitePress is
- * fetched from npm into `.cache/`, and runs in Node.
+ * The playground of `explore` is made by Bun. A link to a file that is no page leads to a copy of that file, one to a
+ * folder to a list of its files. VitePress is fetched from npm into `.cache/`, and runs in Node.
  *
  * @module
  */
@@ -17,8 +17,11 @@ import { dirname, extname, join, normalize } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { createGzip } from "node:zlib";
+import { bunBinary } from "./bun.ts";
 import { llmsTexts } from "./llms.ts";
 import { fetchPackages } from "./npm_packages.ts";
+import { makePlayground } from "./playground.ts";
+import { Processes } from "./processes.ts";
 import { sourceFiles } from "./sources.ts";
 
 const VITEPRESS = "vitepress@1.6.4";
@@ -35,6 +38,9 @@ const OTHERS: ReadonlyMap<string, string> = new Map(Object.entries({
 }));
 /** Pages for contributors, and tables of figures, are on the site as their text: as pages they took half of a build. */
 const AS_TEXT = /^docs\/(?:internals|figures)\//;
+
+/** The folder of a page that stands beside the others: `tools/playground.ts` makes its files. */
+const PLAYGROUND = "tools/site/playground";
 
 /** A group of the side bar, or a page in it. */
 export interface Shelf {
@@ -74,6 +80,10 @@ export async function readSite(): Promise<Site> {
       const path = target.slice("docs/".length);
       files.set(path, target);
       return `/${path}`;
+    }
+    if (target === PLAYGROUND) {
+      files.set("playground/index.html", `${PLAYGROUND}/index.html`);
+      return "/playground/index.html";
     }
     if (existsSync(join(root, target)) && extname(target) === "") return `/files/${target}/index.md`;
     files.set(`files/${target}.txt`, target); // as text: a browser takes a .ts for a film
@@ -147,6 +157,8 @@ export async function buildSite(): Promise<void> {
     await mkdir(dirname(join(site, "pages/public", path)), { recursive: true });
     await copyFile(join(root, file), join(site, "pages/public", path));
   }
+  const { files: playground } = await makePlayground(await bunBinary(new Processes()));
+  for (const [name, text] of playground) await write(`pages/public/playground/${name}`, text);
   await write(".vitepress/sidebar.json", JSON.stringify(sidebar));
   await write(".vitepress/chinese.json", JSON.stringify(chinese));
   await write(".vitepress/config.ts", await read("tools/site/config.ts"));

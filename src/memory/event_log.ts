@@ -176,6 +176,11 @@ export class MemoryEventLog implements EventLog {
     return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
   }
 
+  /** Returns the subjects of all streams that match a pattern and have messages. */
+  subjects(pattern: string): string[] {
+    return [...this.#streams.values()].flatMap((state) => state.subjects(pattern));
+  }
+
   /** Loses a stream with everything in it. Throws a `TypeError` if there is none with this name. */
   remove(name: string): void {
     const state = this.#find(name);

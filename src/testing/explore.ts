@@ -15,7 +15,6 @@ import {
 import { type ExploredRun, exploreRun } from "./explored_run.ts";
 import type { RealPatience } from "./explored_time.ts";
 import { ExploreError } from "./explore_error.ts";
-import { runThreads } from "./explore_threads.ts";
 import { firstDifference, GlobalsWatch } from "./repeatable.ts";
 import { shrink } from "./shrink.ts";
 import { type Situation, Situations, situationTable } from "./situations.ts";
@@ -119,6 +118,8 @@ async function byThreads<World>(
     const aim = Array.isArray(steer) ? steer.map(({ name }: Named) => ({ name })) : steer;
     return { program: program!.href, options: { ...own, steer: aim, shrink, repeatable } };
   });
+  // loaded when it is needed: a browser has no threads of this kind
+  const { runThreads } = await import("./explore_threads.ts");
   const all = new Map<string, Situation>();
   for (const answer of await runThreads(tasks)) {
     if ("replay" in answer) {

@@ -14,7 +14,7 @@ import { ExploredTime, type RealPatience } from "./explored_time.ts";
 import { FaultInjection } from "./fault_injection.ts";
 import type { History, HistoryLetter } from "./history.ts";
 import { HistoryRecorder, type RecordedMoment } from "./history_recorder.ts";
-import { RemainingWork } from "./remaining_work.ts";
+import { hasRuns, RemainingWork } from "./remaining_work.ts";
 import { survivingApp } from "./surviving_app.ts";
 import { throwReturned } from "./checkers/breach.ts";
 
@@ -65,6 +65,7 @@ class RunOfPlan<World> {
   readonly #plan: Plan;
   readonly #observer: RunObserver | undefined;
   readonly #clock = VirtualClock.ofTicks();
+  readonly #network: MemoryNetwork;
   readonly #recorder: HistoryRecorder;
   readonly #nodes: ExploredNodes<World>;
   readonly #world: World;
@@ -83,7 +84,7 @@ class RunOfPlan<World> {
     this.#plan = plan;
     this.#observer = observer;
     const clock = this.#clock;
-    const network = new MemoryNetwork({ clock, seed: plan.seed });
+    const network = this.#network = new MemoryNetwork({ clock, seed: plan.seed });
     network.isFile = options.file === true;
     const recorder = this.#recorder = new HistoryRecorder(clock);
     this.#faults = new FaultInjection({
@@ -242,7 +243,7 @@ class RunOfPlan<World> {
 
   /** Returns the workflow runs and dead letters at the end of the run. */
   async #finalState(app: Catga): Promise<{ runs: RunInfo[]; letters: HistoryLetter[] }> {
-    const runs = await Array.fromAsync(app.runs());
+    const runs = hasRuns(this.#network) ? await Array.fromAsync(app.runs()) : [];
     const letters: HistoryLetter[] = [];
     for await (const letter of app.deadLetters()) letters.push(letterOf(letter));
     return { runs, letters };

@@ -4,6 +4,7 @@
  */
 import { type Catga, CatgaError } from "../../mod.ts";
 import type { RunInfo } from "../contract/calls/flow.ts";
+import { workflowOf } from "../contract/declaration/workflow.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { VirtualClock } from "../memory/virtual_clock.ts";
 import { delay } from "../ports/clock.ts";
@@ -69,11 +70,20 @@ export class RemainingWork {
   /** Returns the workflow runs that have not ended and will go on by themselves. */
   async #openRuns(app: Catga): Promise<RunInfo[]> {
     const open: RunInfo[] = [];
+    if (!hasRuns(this.#host.network)) return open;
     for await (const run of app.runs({ open: true })) {
       if (run.status !== "stuck" && nextOf(run, this.#host.clock.now()) < Infinity) open.push(run);
     }
     return open;
   }
+}
+
+/**
+ * Returns true if runs of workflows are stored. Only then are nodes asked for runs, as they load what runs need when
+ * they are asked: a playground without workflows does not load it.
+ */
+export function hasRuns({ log }: MemoryNetwork): boolean {
+  return log.subjects(">").some((subject) => subject.split(".").some((token) => workflowOf(token) !== undefined));
 }
 
 /** Returns the time until a workflow run goes on by itself, in ms; `Infinity`: it waits for a signal. */

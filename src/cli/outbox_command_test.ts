@@ -122,6 +122,26 @@ describe("catga outbox", { timeout: 120_000 }, () => {
     assertEquals((await a.backlog()).refused, 0);
   });
 
+  it("says of a row that somebody else has settled meanwhile that it was not changed, and fails", async () => {
+    const lost = join(folder, "lost.mjs");
+    await writeFile(
+      lost,
+      `const gone = () => Promise.resolve(false);
+export const a = { "~store": {}, name: "a", lanes: () => [], async *refused() {
+  for (const n of ["7", "8"]) {
+    yield { n, kind: "event", contract: "Booked", id: "x-" + n, at: 0, why: "NO_RUN: x", discard: gone,
+      retry: n === "7" ? gone : () => Promise.resolve(true) };
+  }
+} };`,
+    );
+    assertEquals(await cliHere(["outbox", lost, "retry", "--yes"]), {
+      ...{ code: 1, out: "retried: a 8 Booked x-8\n" },
+      err: "not retried: a 7 Booked x-7 is no longer set aside\n",
+    });
+    const { out, err } = await cliHere(["outbox", lost, "discard", "7", "--json"]);
+    assertEquals([out, err], ["", "not discarded: a 7 Booked x-7 is no longer set aside\n"]);
+  });
+
   it("says that nothing waits, of each store that the file exports", async () => {
     assertEquals(await cliHere(["outbox", both]), { code: 0, out: "", err: "nothing waits in a, b\n" });
     const { code, err } = await cliHere(["outbox", both, "retry", "1"]);

@@ -130,11 +130,20 @@ async function settle(
   const missing = new Set(chosen.numbers);
   let [count, failed] = [0, 0];
   for (const store of stores) {
-    const change = async (row: RefusedRow) => sure && !await row[verb]() ? void failed++ : undefined;
+    /** Numbers of rows that somebody else has settled since they were listed. */
+    const gone = new Set<string>();
+    const change = async (row: RefusedRow) => {
+      if (sure && !await row[verb]()) gone.add(row.n);
+    };
     for await (const [{ n, contract, id }, error] of changeEach(refused(store, chosen), change)) {
       missing.delete(n);
       count++;
       if (!sure) continue;
+      if (gone.has(n)) {
+        failed++;
+        terminal.say(printable(`not ${DONE_WORD[verb]}: ${store.name} ${n} ${contract} ${id} is no longer set aside`));
+        continue;
+      }
       if (error !== undefined) {
         failed++;
         terminal.say(printable(`${error.code}: ${error.message}`));

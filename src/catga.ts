@@ -205,7 +205,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
-    for (const store of stores) app.stores.push(await store.attach(await storeHost(app)));
+    for (const store of stores) app.stores.push(await store.attach(await storeHost(app, random)));
     link.started({ info: self, host: app, clock });
     const end = link.ended?.();
     if (end !== undefined) throw end;
@@ -225,10 +225,10 @@ async function start(options: CatgaOptions): Promise<Catga> {
 }
 
 /** Makes the interface of a node for the databases that it serves. */
-async function storeHost(app: App): Promise<StoreHost> {
+async function storeHost(app: App, random: Random): Promise<StoreHost> {
   const { clock, carried } = app;
   return {
-    ...{ clock, carried, log: (await app.log()).recorded() },
+    ...{ clock, random, carried, log: (await app.log()).recorded() },
     lead: (name, fn, options) => app.lead(name, fn, options),
     publish: (contract, payload) => app.publish(contract, payload),
     follow: (contract, options) => app.follow(contract, options),

@@ -10,7 +10,7 @@ import type { AnySignal, AnyWorkflow, Signal, WorkflowContract } from "../contra
 import type { Result } from "../contract/calls/result.ts";
 import { type MaybePromise, type Schema, validate } from "../contract/schemas/schema.ts";
 import { checkId, INHERITED_HEADERS } from "../contract/calls/send_options.ts";
-import { ContractShapes, isShapedWorkflow, UNKNOWN_SHAPE } from "../contract/schemas/shape.ts";
+import { type ContractShapes, isShapedWorkflow, UNKNOWN_SHAPE } from "../contract/schemas/shape.ts";
 import type { WorkflowDefinition } from "../contract/declaration/workflow_body.ts";
 import { checkKnown, checkStrings } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
@@ -20,6 +20,7 @@ import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError } from "../error.ts";
 import { itemText } from "../log/format/group.ts";
 import { keepOf } from "../log/format/logged_message.ts";
+import { type Random, token } from "../ports/clock.ts";
 import { laneOf, type RecordedKind } from "./relay_plan.ts";
 
 /** Options of what is recorded. */
@@ -78,10 +79,12 @@ export class Out {
   #rows: CollectedRow[] = [];
   #checks: Promise<Result<unknown>>[] = [];
   #wasTaken = false;
+  readonly #random: Random;
 
-  /** Internal: `store.transaction`, `store.handler` and `store.out` make it. */
-  constructor(shapes: ContractShapes = new ContractShapes(), parent?: OutParent) {
+  /** Internal: `store.transaction`, `store.handler` and `store.out` make it. `random`: the source of ids. */
+  constructor(shapes: ContractShapes, random: Random, parent?: OutParent) {
     this.#shapes = shapes;
+    this.#random = random;
     this.#parent = parent;
   }
 
@@ -107,7 +110,7 @@ export class Out {
     const at = `out.start ${definition.name}`;
     checkKnown(at, options, START_OPTIONS);
     this.#check(definition.input, input, `workflow ${definition.name}`);
-    const run = checkedId(at, options.id ?? definition.id?.(input as never) ?? crypto.randomUUID());
+    const run = checkedId(at, options.id ?? definition.id?.(input as never) ?? this.#newId());
     const { name, version, keep, timeout, redact } = definition;
     const shape = isShapedWorkflow(definition) ? this.#shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE : undefined;
     const head = { version, keep, timeout, redact, shape, headers: this.#headers(at, options), tags: options.tags };
@@ -123,7 +126,7 @@ export class Out {
     const at = `out.tell ${name}`;
     checkKnown(at, options, TELL_OPTIONS);
     this.#check(schema, payload, `signal ${name}`);
-    const id = checkedId(at, options.id ?? crypto.randomUUID());
+    const id = checkedId(at, options.id ?? this.#newId());
     const body = payload === undefined ? "" : encoded(payload, "payload", name);
     return this.#add("tell", workflow, checkedId(at, run), id, body, { signal: name });
   }
@@ -163,7 +166,7 @@ export class Out {
     this.#check(input, payload, name);
     const key = keyOf(contract, payload);
     if (typeof key === "object") throw key.error;
-    const id = options.id === undefined ? crypto.randomUUID() : checkedId(at, options.id);
+    const id = options.id === undefined ? this.#newId() : checkedId(at, options.id);
     const headers = this.#headers(at, options);
     const { ctx } = this.#parent ?? {};
     const meta = headers === undefined && ctx === undefined ? undefined : {
@@ -179,6 +182,10 @@ export class Out {
       given: options.id !== undefined,
     };
     return this.#add(contract.kind === "event" ? "event" : "command", name, key ?? null, id, item, head);
+  }
+
+  #newId(): string {
+    return token(this.#random, ID_LENGTH);
   }
 
   #headers(at: string, { headers }: RecordOptions): Readonly<Record<string, string>> | undefined {
@@ -244,5 +251,7 @@ function signalOf(signal: AnySignal): AnySignal {
 const MESSAGE_OPTIONS = new Set(["id", "headers"]);
 const START_OPTIONS = new Set(["id", "headers", "tags"]);
 const TELL_OPTIONS = new Set(["id"]);
+/** Length of a generated id: 131 random bits. */
+const ID_LENGTH = 22;
 /** Maximum size of what is recorded, in bytes: what the log takes by default. */
 const MAX_BODY = storedLimit(1_048_576);

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { EventFollower, FollowedEvent } from "../contract/calls/durable_messages.ts";
 import type { StoreHost } from "../contract/nodes/attached_store.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
+import { ContractShapes } from "../contract/schemas/shape.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { type AppClock, delay } from "../ports/clock.ts";
@@ -52,13 +53,23 @@ describe("a table that follows the log", () => {
     const clock = VirtualClock.ofTicks();
     const applied: number[] = [];
     const faults: string[] = [];
-    const transactions = new Transactions({ db, names, schema: "catga", ordered: true, timeout: 1_000, onCommit() {} });
+    const tools = { clock, random: () => 0 };
+    const transactions = new Transactions({
+      ...{ db, names, schema: "catga", ordered: true, timeout: 1_000, onCommit() {}, tools: () => tools },
+    });
     const run: typeof transactions.run = async (...args) => {
       await new Promise((resolve) => setTimeout(resolve)); // as over a network: the follower goes on meanwhile
       return await transactions.run(...args);
     };
     const projection = new Projection<unknown>({
-      ...{ name: "t", event: { name: "E" } as AnyContract, max: 1, db, names, makeOut: () => new Out() },
+      ...{
+        name: "t",
+        event: { name: "E" } as AnyContract,
+        max: 1,
+        db,
+        names,
+        makeOut: () => new Out(new ContractShapes(), tools.random),
+      },
       apply: (events) => void applied.push(...events.map(({ position }) => position)),
       transactions: Object.assign(Object.create(transactions), { run }),
     });

@@ -25,7 +25,7 @@ import {
   TEN_YEARS,
 } from "../data/checks.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { Timer } from "../ports/clock.ts";
+import { systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, forgotten, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
@@ -35,7 +35,7 @@ import { Relay } from "./relay.ts";
 import type { RecordedKind } from "./relay_plan.ts";
 import { relayTable } from "./relay_table.ts";
 import { type TableNames, tableNames, TABLES_VERSION, tableStatements } from "./tables.ts";
-import { Transactions } from "./transactions.ts";
+import { Transactions, type TransactionTools } from "./transactions.ts";
 
 /** Options of {@link sqlStore}. */
 export interface SqlStoreOptions {
@@ -209,6 +209,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       ...{ db: database, names, schema, timeout },
       ordered: order,
       onCommit: () => this.wake(),
+      tools: () => this.#tools,
     });
     const body: StoreBody = { name, handlers: this.#wokenBy(), attach: (host) => this.#attach(host) };
     this["~store"] = body;
@@ -251,7 +252,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
 
   /** Makes a collector for a transaction that the program has begun; {@link SqlStore.write} writes it. */
   out(): Out {
-    return new Out(this.#shapes);
+    return new Out(this.#shapes, this.#tools.random);
   }
 
   /**
@@ -445,7 +446,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
         await this.#transactions.run(
           () => this.#outIn(ctx),
           (tx, out) => this.#effects.onceAll(tx, all, (fresh) => fn(freshMembers(batch, fresh), ctx, tx, out)),
-          { signal: ctx.signal, isRepeatable: true },
+          { signal: ctx.signal, isRepeatable: true, clock: ctx.clock },
         );
       } catch (error) {
         if (error instanceof TakenBack) return error.failure;
@@ -524,7 +525,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       this.#transactions.run(
         makeOut,
         (tx, out) => this.#effects.once(tx, effect, () => have(tx, out)),
-        { signal, isRepeatable: true },
+        { signal, isRepeatable: true, clock: ctx?.clock },
       );
     try {
       try {
@@ -546,7 +547,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   #outIn(ctx: Context): Out {
     const [attached] = this.#attached;
     const parent: OutParent = { ctx, carried: attached?.host.carried ?? INHERITED_HEADERS };
-    return new Out(this.#shapes, parent);
+    return new Out(this.#shapes, this.#tools.random, parent);
   }
 
   /**
@@ -568,6 +569,15 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   }
 
   // The node.
+
+  /**
+   * Time and randomness of transactions: of the node that was attached last, so that they follow the time and the seed
+   * of a test; without a node, of the system.
+   */
+  get #tools(): TransactionTools {
+    const { host } = [...this.#attached].at(-1) ?? {};
+    return host ?? SYSTEM;
+  }
 
   #relayTable() {
     return relayTable(this.#db, this.#names, this.#name);
@@ -629,6 +639,7 @@ const WOKEN = event<string>("catga-sql-woken");
 const OPTIONS = new Set(["schema", "name", "order", "timeout", "keep", "poll"]);
 const PROJECT_OPTIONS = new Set(["max"]);
 const DAY = 86_400_000;
+const SYSTEM: TransactionTools = { clock: systemClock, random: systemRandom() };
 /** Number of rows that are set aside which are read at once. */
 const REFUSED_AT_ONCE = 100;
 /** How long a node still counts as the one that relays when it has died, in ms. */

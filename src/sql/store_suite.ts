@@ -14,6 +14,7 @@ import {
   unwrap,
   workflow,
 } from "../../mod.ts";
+import { systemClock } from "../ports/clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import type { OpenedDatabase } from "../../test/support/sql_databases.ts";
@@ -160,9 +161,8 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       const bulk = store.batch((fresh, _, tx) => inOrder(fresh.map(({ id }) => () => see(id, tx))));
       const of = (age: number) => {
         const stored = new Date(Date.now() - age);
-        const clock = { now: () => Date.now() };
         return {
-          ...{ id: `${age / DAY}`, stored, clock, subscription: "s/desk", contract: Booked, headers: {} },
+          ...{ id: `${age / DAY}`, stored, clock: systemClock, subscription: "s/desk", contract: Booked, headers: {} },
           ...{ draining: new AbortController().signal, signal: new AbortController().signal },
         } as unknown as Context;
       };

@@ -4,7 +4,7 @@
  */
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import { delay, doubled, jittered, systemClock, systemRandom } from "../ports/clock.ts";
+import { type Clock, delay, doubled, jittered, type Random } from "../ports/clock.ts";
 import type { SqlDatabase, SqlRow } from "./database.ts";
 import { isOutage, isRerun } from "./failures.ts";
 import { type CollectedRow, type Out, TAKE } from "./out.ts";
@@ -23,6 +23,14 @@ export interface TransactionsOptions<Tx> {
   readonly timeout: number;
   /** Called when rows have been committed. */
   onCommit(): void;
+  /** Time and randomness of transactions that are run without their own. */
+  tools(): TransactionTools;
+}
+
+/** Time and randomness of a transaction. */
+export interface TransactionTools {
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
 /** Options of a run of a transaction. */
@@ -34,13 +42,17 @@ export interface RunOptions {
    * outcome is then `UNAVAILABLE`, after which the caller repeats it.
    */
   readonly isRepeatable?: boolean;
+  /** Clock of the handler whose effect it is. Default: that of the store. */
+  readonly clock?: Clock | undefined;
 }
 
 /** Runs the transactions of a store. */
 export class Transactions<Tx> {
   readonly #options: TransactionsOptions<Tx>;
-  /** The life of the server ({@link LIFE}) that new transactions begin in; `undefined`: read it again. */
-  #life: Promise<string | undefined> | undefined;
+  /** The life of the server ({@link LIFE}) that new transactions begin in; `undefined`: it is read again. */
+  #life: string | undefined;
+  /** Number of times that the life was forgotten: an answer to an earlier question is of no use. */
+  #forgotten = 0;
 
   constructor(options: TransactionsOptions<Tx>) {
     this.#options = options;
@@ -55,18 +67,23 @@ export class Transactions<Tx> {
   async run<T>(
     makeOut: () => Out,
     fn: (tx: Tx, out: Out) => MaybePromise<T>,
-    { signal, isRepeatable = false }: RunOptions = {},
+    { signal, isRepeatable = false, clock: own }: RunOptions = {},
   ): Promise<T> {
+    const { clock: usual, random } = this.#options.tools();
+    const clock = own ?? usual;
     for (let runs = 1;; runs++) {
       signal?.throwIfAborted();
       try {
-        const given = this.#once(makeOut(), fn);
-        return given instanceof Promise ? await this.#inTime(given, signal) : given;
+        const given = this.#once(makeOut(), fn, clock);
+        return given instanceof Promise ? await this.#inTime(given, signal, clock) : given;
       } catch (error) {
         // the pool of a driver may have replaced its connections without an error
-        if (isOutage(error) || error instanceof UnknownCommit) this.#life = undefined;
+        if (isOutage(error) || error instanceof UnknownCommit) {
+          this.#life = undefined;
+          this.#forgotten++;
+        }
         if (isRerun(error) && runs < MOST_RUNS) {
-          await delay(systemClock, jittered(RANDOM, doubled(runs - 1, FIRST_PAUSE, LONGEST_PAUSE)), signal);
+          await delay(clock, jittered(random, doubled(runs - 1, FIRST_PAUSE, LONGEST_PAUSE)), signal);
           continue;
         }
         if (isRepeatable && error instanceof UnknownCommit) throw unavailable(error.message, { cause: error });
@@ -92,9 +109,9 @@ export class Transactions<Tx> {
     return andThen(rows, insert);
   }
 
-  #once<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>): MaybePromise<T> {
+  #once<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>, clock: Clock): MaybePromise<T> {
     const { db, onCommit } = this.#options;
-    if (db.dialect === "postgres") return this.#inPostgres(out, fn);
+    if (db.dialect === "postgres") return this.#inPostgres(out, fn, clock);
     let wrote = false;
     const ended = db.transaction((tx) =>
       andThen(fn(tx, out), (value) => {
@@ -108,7 +125,7 @@ export class Transactions<Tx> {
     });
   }
 
-  async #inPostgres<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>): Promise<T> {
+  async #inPostgres<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>, clock: Clock): Promise<T> {
     const { db, onCommit } = this.#options;
     /**
      * The value that `fn` returned, when the last statement has succeeded; `xid`: the transaction, if it has changed
@@ -141,7 +158,7 @@ export class Transactions<Tx> {
       });
       const xid = (ready as { readonly xid: string | null } | undefined)?.xid;
       if (db.guard && xid != null) {
-        const status = await this.#status(xid, life);
+        const status = await this.#status(xid, life, clock);
         if (status === "aborted") throw unavailable("the driver reported a commit that did not happen");
         if (status !== "committed") throw new UnknownCommit(status === "crashed" ? CRASHED : LOST);
       }
@@ -149,39 +166,43 @@ export class Transactions<Tx> {
     } catch (error) {
       const { value, xid } = (ready ?? { xid: null }) as { readonly value: T; readonly xid: string | null };
       if (ready === undefined || xid === null || error instanceof CatgaError || !isOutage(error)) throw error;
-      const status = await this.#status(xid, life);
+      const status = await this.#status(xid, life, clock);
       if (status === "committed") return committed(value);
       if (status === "aborted") throw error;
       throw new UnknownCommit(status === "crashed" ? CRASHED : LOST, error);
     }
   }
 
-  /** Reads the life of the server, once until an outage or an unknown commit; `undefined`: it does not answer. */
-  #lifeNow(): Promise<string | undefined> {
-    return this.#life ??= (async () => {
-      try {
-        const [row] = await this.#options.db.run(undefined, `SELECT ${LIFE} AS life`, []);
-        return row.life as string; // it is cast to text
-      } catch (error) {
-        this.#life = undefined;
-        if (!isOutage(error)) throw error;
-        return undefined; // the transaction will fail in the same way, or asks a server that it does not know
-      }
-    })();
+  /**
+   * Reads the life of the server, once until an outage or an unknown commit; `undefined`: it does not answer. Each
+   * transaction asks for itself until there is an answer: a connection may never give one.
+   */
+  async #lifeNow(): Promise<string | undefined> {
+    if (this.#life !== undefined) return this.#life;
+    const forgotten = this.#forgotten;
+    try {
+      const [row] = await this.#options.db.run(undefined, `SELECT ${LIFE} AS life`, []);
+      const life = row.life as string; // it is cast to text
+      if (forgotten === this.#forgotten) this.#life = life;
+      return life;
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      return undefined; // the transaction will fail in the same way, or asks a server that it does not know
+    }
   }
 
   /**
    * Asks the server what became of a transaction that has begun in this life of it, until it knows; `undefined`: it
    * does not answer in time; `"crashed"`: this or another transaction with its number has committed.
    */
-  async #status(xid: string, life: string | undefined): Promise<string | undefined> {
+  async #status(xid: string, life: string | undefined, clock: Clock): Promise<string | undefined> {
     const { db, timeout } = this.#options;
-    const end = systemClock.monotonic() + timeout;
+    const end = clock.monotonic() + timeout;
     for (;;) {
       const status = await this.#asked(db, xid, life);
       if (status !== undefined && status !== "in progress") return status;
-      if (systemClock.monotonic() >= end) return undefined;
-      await delay(systemClock, STATUS_PAUSE);
+      if (clock.monotonic() >= end) return undefined;
+      await delay(clock, STATUS_PAUSE);
     }
   }
 
@@ -201,12 +222,12 @@ export class Transactions<Tx> {
    * Waits for a transaction, which a driver may leave unsettled when its connection is lost. Giving up is safe where an
    * id is recorded in the transaction: a later run finds it.
    */
-  async #inTime<T>(given: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #inTime<T>(given: Promise<T>, signal: AbortSignal | undefined, clock: Clock): Promise<T> {
     const { promise: ended, reject } = Promise.withResolvers<never>();
     const { timeout } = this.#options;
     // twice: the transaction, and asking what became of it
     const late = () => reject(new UnknownCommit(`the transaction has not ended after ${2 * timeout} ms`));
-    const timer = systemClock.after(2 * timeout, late);
+    const timer = clock.after(2 * timeout, late);
     const abort = () => reject(signal!.reason);
     signal?.addEventListener("abort", abort, { once: true });
     given.catch(() => {}); // it is raced below; when it is late, its error is nobody's
@@ -240,7 +261,6 @@ const WHERE =
   "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";
 /** {@link WHERE}, and the life of the server. */
 const BEGAN = `${WHERE}, ${LIFE} AS life`;
-const RANDOM = systemRandom();
 /** Maximum number of runs of a transaction. */
 const MOST_RUNS = 20;
 const FIRST_PAUSE = 2; // ms

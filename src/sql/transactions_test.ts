@@ -17,7 +17,7 @@ function driver(
     readonly guard?: boolean;
     readonly places?: readonly string[];
     /** The life of the server, from one crash to the next. */
-    readonly life?: () => string;
+    readonly life?: () => string | Promise<string>;
   },
 ): SqlDatabase<string> {
   let looks = 0;
@@ -26,12 +26,16 @@ function driver(
     guard,
     run: (_, text) => {
       if (text.includes("pg_xact_status")) {
-        return Promise.resolve().then(status).then((rows) => rows.map((row) => ({ ...row, life: life() })));
+        return Promise.resolve().then(status).then(async (rows) => {
+          const own = await life();
+          return rows.map((row) => ({ ...row, life: own }));
+        });
       }
       if (text.includes("pg_backend_pid")) {
-        return Promise.resolve([{ place: places[looks++ % places.length], xid: "7", life: life() }]);
+        const place = places[looks++ % places.length];
+        return Promise.resolve().then(async () => [{ place, xid: "7", life: guard ? await life() : undefined }]);
       }
-      if (text.includes("AS life")) return Promise.resolve().then(() => [{ life: life() }]);
+      if (text.includes("AS life")) return Promise.resolve().then(async () => [{ life: await life() }]);
       return Promise.resolve([]);
     },
     transaction: async (fn) => {
@@ -141,6 +145,28 @@ describe("a transaction that fails by itself", () => {
     await assertRejects(() => store.transaction(() => "value"), Error, "statement timeout");
     isBusy = false;
     assertEquals(await store.transaction(() => "value"), "value");
+  });
+
+  it("holds up no later one, if the connection on which it asked for the life of the server never answers", async () => {
+    let asked = 0;
+    const never = new Promise<string>(() => {});
+    const store = sqlStore(driver({ commit() {}, life: () => ++asked === 1 ? never : "first" }), { timeout: 300 });
+    const first = store.once("scope", "1", () => "value");
+    // beside it, and behind it
+    assertEquals(await store.once("scope", "2", () => "value"), "value");
+    await assertRejects(() => first, CatgaError, "has not ended after 600 ms");
+    assertEquals(await store.once("scope", "3", () => "value"), "value");
+  });
+
+  it("holds up no later one, if its caller has given up", async () => {
+    let asked = 0;
+    const never = new Promise<string>(() => {});
+    const store = sqlStore(driver({ commit() {}, life: () => ++asked === 1 ? never : "first" }), { timeout: 300 });
+    const caller = new AbortController();
+    const first = store.once("scope", "1", () => "value", { signal: caller.signal });
+    caller.abort(new Error("given up"));
+    await assertRejects(() => first, Error, "given up");
+    assertEquals(await store.once("scope", "1", () => "value"), "value");
   });
 
   it("rejects with what its function threw, and is run again after a deadlock", async () => {

@@ -3,7 +3,7 @@
  * between the core and `@catga/catga/sql`, of which neither loads the other.
  */
 import type { StoreHealth } from "./node_info.ts";
-import type { AppClock } from "../../ports/clock.ts";
+import type { AppClock, Random } from "../../ports/clock.ts";
 import type { Appended } from "../../ports/event_log.ts";
 import type { AnySignal } from "../calls/flow.ts";
 import type { Handlers } from "../declaration/handler.ts";
@@ -113,6 +113,7 @@ export interface RecordedLog {
 /** A node, as a store uses it. */
 export interface StoreHost {
   readonly clock: AppClock;
+  readonly random: Random;
   readonly log: RecordedLog;
   /** Names of the headers that messages sent by handlers inherit. */
   readonly carried: readonly string[];

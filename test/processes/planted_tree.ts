@@ -299,9 +299,9 @@ const PLANTS = {
   }],
   "flow-order": [{ file: "src/flow/stored/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{
-    file: "src/flow/execution/waits.ts",
-    from: "      if (scheduled && !await state.times.wake(name, until)) return;\n",
-    to: "",
+    file: "src/flow/execution/drive_times.ts",
+    from: "return await this.wake(step, at) ? { scheduled: true } : undefined;",
+    to: "return { scheduled: true };",
   }],
   "flow-lease": [{
     file: "src/flow/driving/driven_runs.ts",

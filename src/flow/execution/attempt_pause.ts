@@ -2,7 +2,6 @@
  * The pause after a failed attempt of a workflow's handler, or of an `undo`. The pauses of steps are in
  * `attempted_step.ts`.
  */
-import type { Timer } from "../../ports/clock.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 
 /**
@@ -12,21 +11,16 @@ import type { DriveState, PendingCall } from "./drive_state.ts";
  * can be suspended ({@link DriveEnd}).
  */
 export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
-  if (state.times.pauseOf(name) === 0) return false;
-  let timer: Timer | undefined;
+  const { times, calls } = state;
   const call: PendingCall = {
     go: () => {
-      const left = state.times.pauseOf(name);
-      timer?.cancel();
-      if (left === 0) {
-        state.calls.delete(call);
-        return next();
-      }
-      if (left < Infinity && !state.times.isScheduled(name, state.journal.failures.get(name)!)) {
-        timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
-      }
+      if (!isOver()) return;
+      calls.delete(call);
+      next();
     },
   };
+  const isOver = () => times.pause(name, () => calls.has(call) && call.go()) === "over";
+  if (isOver()) return false;
   state.call(call);
   return true;
 }

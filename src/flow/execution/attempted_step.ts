@@ -2,13 +2,12 @@
  * A step that this node performs, in attempts, until one of them has an outcome. The table has the states, what the
  * step waits for in each, and what follows it.
  *
- * | state    | waits for                                                        | followed by                                 |
- * | -------- | ---------------------------------------------------------------- | ------------------------------------------- |
- * | idle     | a schedule, an operator, or an entry that another process stored | attempts                                    |
- * | pauses   | the pause after a failed attempt, on this node                   | attempts                                    |
- * | begins   | the store, which records that this node executes the run         | attempts; idle, if no attempt may begin     |
- * | attempts | the work, within its timeout                                     | the outcome; pauses or idle after a failure |
- * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles             |
+ * | state    | waits for                                                                    | followed by                             |
+ * | -------- | ---------------------------------------------------------------------------- | --------------------------------------- |
+ * | idle     | its time (`drive_times.ts`), or an entry that another process stored         | begins, if its time is over             |
+ * | begins   | the store, which records that this node executes the run                     | attempts; idle, if no attempt may begin |
+ * | attempts | the work, within its timeout                                                 | the outcome; idle after a failure       |
+ * | given up | nothing: the run is cancelled, and there is nothing to undo                  | nothing: the call never settles         |
  */
 import { ContextSnapshot } from "../../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -41,10 +40,7 @@ export class AttemptedStep extends StepCall implements AttemptReports {
   readonly #isFresh: boolean;
   /** True once an attempt has begun in this execution of the run. */
   #hasBegun = false;
-  /**
-   * True in the states "pauses", "begins" and "attempts" of the table at the top of this file: this node works towards
-   * the step's outcome.
-   */
+  /** True in the states "begins" and "attempts": this node works towards the step's outcome. */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;
@@ -52,7 +48,6 @@ export class AttemptedStep extends StepCall implements AttemptReports {
   #began = 0;
   /** Timer that aborts the attempt in progress. */
   #limit: Timer | undefined;
-  #endPause: (() => void) | undefined;
   /**
    * The async context in which the step was called: the work runs in it, not in the context of the event that led to
    * the attempt. Set when the step has not got an outcome at once: until then promises keep the context.
@@ -87,12 +82,8 @@ export class AttemptedStep extends StepCall implements AttemptReports {
     this.#attempt?.supersede(why());
   }
 
-  override endPause(): void {
-    this.#endPause?.();
-  }
-
   protected override proceed(): void {
-    if (this.#isUnderWay) return this.endPause();
+    if (this.#isUnderWay) return;
     this.#isUnderWay = true;
     const { state } = this;
     const ended = this.#context?.run(() => this.#toOutcome()).then(({ returned }) => returned) ?? this.#toOutcome();
@@ -111,22 +102,17 @@ export class AttemptedStep extends StepCall implements AttemptReports {
   }
 
   /**
-   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for a schedule, an
-   * operator or an entry of another process, or no longer needs an outcome.
+   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for its time or an entry
+   * of another process, or no longer needs an outcome.
    */
   async #toOutcome(): Promise<RecordedOutcome | undefined> {
     const { name, state } = this;
-    const { times } = state;
     while (true) {
       if (this.isSettled) return undefined;
-      const left = times.pauseOf(name);
-      // Infinity: the step waits for an operator; if the run was cancelled, the step is given up, too
-      if (left === Infinity) return void this.#isGivenUp();
-      if (left > 0) {
-        if (times.isScheduled(name, state.journal.failures.get(name)!)) return undefined;
-        await this.#pause(left);
-        continue;
-      }
+      const time = state.times.pause(name, () => this.isOver || this.go());
+      // if the run was cancelled, a step that waits for an operator is given up, too
+      if (time === "stuck") return void this.#isGivenUp();
+      if (time !== "over") return undefined;
       if (this.#isGivenUp() || !await this.#isReady()) return undefined;
       // the step may have got an outcome, or may have been given up, while `ready` appended entries
       if (this.isSettled || this.#isGivenUp()) return undefined;
@@ -257,17 +243,5 @@ export class AttemptedStep extends StepCall implements AttemptReports {
     if (this.needsOutcome && this.mayHaveBegun) return false;
     this.giveUp();
     return true;
-  }
-
-  /** Waits for the pause after a failed attempt, on this node; a new entry of the run ends the pause early. */
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.state.activity.timer(ms, () => this.endPause());
-      this.#endPause = () => {
-        this.#endPause = undefined;
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 }

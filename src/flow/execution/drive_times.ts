@@ -1,14 +1,59 @@
 /**
- * The times of one execution of a run: schedules that have fired, schedules that it stores, and pauses after failed
- * attempts.
+ * The times of a run: the ends of sleeps and waits, the next attempts after failed ones, the time limit. Each belongs to
+ * a step, sleep or wait by its name, and is in one state of a table ({@link TIME_STATES}). This file alone asks whether
+ * a time is over, starts the timers of this node, and stores the schedules.
  */
 import { SparseMap } from "../../data/sparse.ts";
+import type { Timer } from "../../ports/clock.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
-import type { Journal } from "../stored/journal.ts";
+import type { Journal, Timed } from "../stored/journal.ts";
 import type { RecordedError } from "../stored/journal_entry.ts";
 import { isUnstored, recorded } from "../stored/recorded_error.ts";
 import type { RunRef } from "../stored/run_ref.ts";
+import { HOLD } from "./wait_times.ts";
+
+/** A time of a run, and what its state depends on. */
+interface RunTime extends Pick<Timed, "until" | "scheduled"> {
+  /** The latest time for which a schedule of the step was set that has fired; `undefined`: none has fired. */
+  readonly fired: number | undefined;
+  readonly now: number;
+}
+
+/** A state of a time of a run. */
+interface TimeRow {
+  /** Returns true in this state, unless an earlier one of the table is true. */
+  readonly is: (time: RunTime) => boolean;
+  /** What ends the time. */
+  readonly endedBy: "nobody" | "an operator" | "its schedule" | "a timer of this node";
+  /** True if the run stays in memory until then. */
+  readonly holds: boolean;
+}
+
+/** The states of a time of a run: the first row that is true. All times in ms since 1970. */
+export const TIME_STATES = {
+  /** There is no time: the step is stuck, and an operator decides. */
+  stuck: { is: ({ until }) => until === undefined, endedBy: "an operator", holds: false },
+  /** By the clock of this node, or by that of the server. */
+  over: { is: ({ until, fired, now }) => until! <= now || fired! >= until!, endedBy: "nobody", holds: false },
+  /**
+   * A schedule is stored. If one has fired too early, the state is "ticking": a node that no longer executes the run may
+   * have replaced the schedule, which does not fire again.
+   */
+  scheduled: { is: ({ scheduled, fired }) => scheduled && fired === undefined, endedBy: "its schedule", holds: false },
+  /** {@link DriveTimes.wait} starts the timer. */
+  ticking: { is: () => true, endedBy: "a timer of this node", holds: true },
+} as const satisfies Record<string, TimeRow>;
+
+/** Name of a state of {@link TIME_STATES}. */
+export type TimeState = keyof typeof TIME_STATES;
+
+/** Returns the state of a time of a run. */
+export function stateOf(time: RunTime): TimeState {
+  return STATE_NAMES.find((state) => TIME_STATES[state].is(time))!; // safe: the last row is always true
+}
+
+const STATE_NAMES = Object.keys(TIME_STATES) as readonly TimeState[]; // the keys of the table, in their order
 
 /** Dependencies of {@link DriveTimes}, the schedules and pauses of a run, on the execution of the run. */
 export interface TimedDrive {
@@ -39,6 +84,8 @@ export class DriveTimes {
    */
   readonly #unrecorded = new SparseMap<string, number>();
   readonly #givenBack: Promise<string | undefined>[] = [];
+  /** By step: the timer of this node that ends its time. */
+  readonly #timers = new SparseMap<string, Timer>();
 
   /**
    * `unrecorded`: the previous execution's {@link DriveTimes.unrecorded}, schedules that may be stored without being
@@ -103,18 +150,51 @@ export class DriveTimes {
     return [...this.#journal.schedulesAfter(this.#host.clock.now() + FIRES), ...this.unrecordedLate];
   }
 
-  /** Returns true if the step's schedule for this time, or for a later time, has fired. */
-  hasFired(step: string, time: number | undefined): boolean {
-    return time !== undefined && (this.#due.get(step) ?? -1) >= time;
-  }
-
   /**
    * Returns true if a schedule of the step is stored and has not fired. `scheduled`: the journal says that one was
-   * stored. After any schedule of the step has fired, even too early, the answer is false: a node that no longer
-   * executes the run may have replaced the schedule by one that fires earlier.
+   * stored.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
+  }
+
+  /**
+   * Returns the state of a step's time. If it is "ticking", `then` is called when the time may be over, unless
+   * {@link DriveTimes.cancel} is called before. `background`: the run need not stay in memory for that.
+   */
+  wait(step: string, timed: Pick<Timed, "until" | "scheduled">, then: () => void, background = false): TimeState {
+    const state = this.#stateOf(step, timed);
+    if (state === "over") this.cancel(step);
+    if (!TIME_STATES[state].holds || this.#timers.has(step)) return state;
+    const timer = this.#activity.timer(timed.until! - this.#host.clock.now(), () => {
+      this.#timers.delete(step);
+      then();
+    }, background);
+    this.#timers.set(step, timer);
+    return state;
+  }
+
+  /** Like {@link DriveTimes.wait}, for the pause before the next attempt of a step: "over" if none has failed. */
+  pause(step: string, then: () => void): TimeState {
+    const failures = this.#journal.failures.get(step);
+    if (failures !== undefined) return this.wait(step, { until: failures.next, scheduled: failures.scheduled }, then);
+    this.cancel(step);
+    return "over";
+  }
+
+  /** Cancels the timer of this node that ends the step's time, if there is one. */
+  cancel(step: string): void {
+    this.#timers.get(step)?.cancel();
+    this.#timers.delete(step);
+  }
+
+  /**
+   * Stores a schedule for a time for which a run does not stay in memory, because it is far away. Resolves with what is
+   * to be recorded of that; with `undefined` as {@link DriveTimes.wake} resolves with `false`.
+   */
+  async keep(step: string, at: number): Promise<{ readonly scheduled?: true } | undefined> {
+    if (at - this.#host.clock.now() <= HOLD) return {};
+    return await this.wake(step, at) ? { scheduled: true } : undefined;
   }
 
   /**
@@ -133,18 +213,9 @@ export class DriveTimes {
     return !this.#activity.isOver;
   }
 
-  /**
-   * Returns the time until the next attempt of a step may begin, in ms; `Infinity`: the step is stuck, and an operator
-   * has to decide.
-   */
-  pauseOf(step: string): number {
-    const failures = this.#journal.failures.get(step);
-    if (failures === undefined || this.hasFired(step, failures.next)) return 0;
-    return failures.next === undefined ? Infinity : Math.max(0, failures.next - this.#host.clock.now());
-  }
-
   isStuck(step: string): boolean {
-    return this.pauseOf(step) === Infinity;
+    const failures = this.#journal.failures.get(step);
+    return failures !== undefined && failures.next === undefined;
   }
 
   /**
@@ -162,6 +233,10 @@ export class DriveTimes {
       const time = Math.max(at, this.#host.clock.now() + 1_000);
       this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }
+  }
+
+  #stateOf(step: string, { until, scheduled }: Pick<Timed, "until" | "scheduled">): TimeState {
+    return stateOf({ until, scheduled, fired: this.#due.get(step), now: this.#host.clock.now() });
   }
 }
 

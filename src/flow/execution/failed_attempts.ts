@@ -8,7 +8,6 @@ import { doubled } from "../../ports/clock.ts";
 import { noteAttempt } from "./drive_recorder.ts";
 import { type DriveState, isMisuse } from "./drive_state.ts";
 import { causeOf, DecidedFailure, recorded, TransientError } from "../stored/recorded_error.ts";
-import { HOLD } from "./wait_times.ts";
 
 /** How a step is tried again: number of attempts, and the pauses between them. */
 export interface StepRetry {
@@ -82,9 +81,9 @@ export class FailedAttempts {
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
     const pause = transient ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(count - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);
-    const scheduled = next - clock.now() > HOLD;
-    if (scheduled && !await state.times.wake(name, next)) return;
-    const failed = { ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) };
+    const kept = await state.times.keep(name, next);
+    if (kept === undefined) return;
+    const failed = { ...state.recorder.failedAttempt(name, what), next, ...kept };
     noteAttempt(failed, following);
     state.recorder.record(failed);
     if (!await state.recorder.stored()) return;

@@ -3,14 +3,13 @@
  * of the node that executes it; while the run is suspended, by a schedule. The limit does not count for a run that is
  * cancelled or fails.
  */
-import type { Timer } from "../../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
 import { TIME_OUT } from "../stored/journal.ts";
 
 /** The time limit of a run, during one execution of it. */
 export class RunTimeLimit {
   readonly #state: DriveState;
-  #timer: Timer | undefined;
+  #isTicking = false;
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -22,15 +21,13 @@ export class RunTimeLimit {
     const { started, startedAt } = state.journal;
     // a cancelled run notes the schedule of its time limit, too, so that the schedule is removed at the end of the run
     if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
-    const deadline = this.#deadline;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (deadline === undefined) return;
-    const left = deadline - state.now;
-    if (left > 0 && !state.times.hasFired(TIME_OUT, deadline)) {
-      this.#timer = state.activity.timer(left, () => this.start(), true);
-      return;
-    }
+    const until = this.#deadline;
+    state.times.cancel(TIME_OUT); // the wall clock may have been set since the timer was started
+    this.#isTicking = false;
+    if (until === undefined) return;
+    // while the node executes the run, its timer cancels the run, also if a schedule is stored for a suspended run
+    this.#isTicking = state.times.wait(TIME_OUT, { until, scheduled: false }, () => this.start(), true) !== "over";
+    if (this.#isTicking) return;
     const reason = `${state.label} took longer than ${state.journal.started!.timeout} ms`;
     state.recorder.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
     state.recorder.after(() => state.hasNews());
@@ -41,7 +38,7 @@ export class RunTimeLimit {
    * has fired, by the server's clock.
    */
   scheduleFired(): void {
-    if (this.#timer !== undefined) this.start();
+    if (this.#isTicking) this.start();
   }
 
   /**

@@ -85,7 +85,6 @@ export abstract class StepCall implements PendingCall {
     if (outcome === undefined) return this.proceed();
     this.abort(() => new CatgaError("CANCELLED", `${this.name} was given an outcome`));
     this.end();
-    this.endPause();
     if (this.state.sees(outcome.index)) ends.deliver(this.name, () => this.settle(outcome));
     else this.state.halt();
   }
@@ -95,7 +94,6 @@ export abstract class StepCall implements PendingCall {
     if (this.isSettled) return;
     this.end();
     this.abort(() => new CatgaError("CANCELLED", `${this.state.label} has ended without ${this.name}`));
-    this.endPause();
   }
 
   /**
@@ -107,9 +105,6 @@ export abstract class StepCall implements PendingCall {
   /** Aborts it because another node executes the run now, unless its function cannot know: what it does then counts. */
   supersede(_why: () => CatgaError): void {}
 
-  /** Ends the pause before the next attempt, if there is one. */
-  endPause(): void {}
-
   /**
    * Works towards an outcome of the step, if possible. Called when the step begins, and whenever entries of other
    * processes were applied.
@@ -119,6 +114,7 @@ export abstract class StepCall implements PendingCall {
   protected end(): void {
     this.#isOver = true;
     this.state.calls.delete(this);
+    this.state.times.cancel(this.name);
   }
 
   /**

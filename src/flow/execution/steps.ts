@@ -128,14 +128,13 @@ export class Steps {
 
   /**
    * Aborts the attempts in progress of steps whose outcome a cancelled run does not need
-   * ({@link CalledStep.needsOutcome}) and wakes each step that pauses between two attempts: the step begins its next
-   * attempt if that is due (a cancel makes it due at once, see `journal.ts`), or is given up. Called when entries were
-   * read of which one cancels the run, and for later entries.
+   * ({@link CalledStep.needsOutcome}). Called when entries were read of which one cancels the run, and for later
+   * entries, before the steps go on: a step that pauses then begins its next attempt if that is due (a cancel makes it
+   * due at once, see `journal.ts`), or is given up.
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {
       if (!step.needsOutcome) step.abort(() => new CatgaError("CANCELLED", message));
-      step.endPause();
     }
   }
 

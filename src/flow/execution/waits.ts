@@ -20,9 +20,8 @@ import { nextSignal, signalKey, type Timed } from "../stored/journal.ts";
 import type { JournalEntry, RecordedOutcome } from "../stored/journal_entry.ts";
 import { valueOf } from "../stored/recorded_value.ts";
 import { AskedQuestion } from "./asked_question.ts";
-import type { Timer } from "../../ports/clock.ts";
 import { parsedInTime } from "./schema_in_time.ts";
-import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
+import { checkUntil, timeOf } from "./wait_times.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout", "signal"]);
 const CALLBACK_OPTIONS: ReadonlySet<string> = new Set<keyof CallbackOptions<unknown>>(["input", "timeout"]);
@@ -53,8 +52,8 @@ export class Waits {
   readonly #givenBack = new Set<number>();
   /** By default name of a wait: number of waits with it that the handler has begun. */
   readonly #numbers = new Map<string, number>();
-  /** Timers that end sleeps and waits, by the name of the sleep or wait. */
-  readonly #ticking = new Map<string, Timer>();
+  /** Names of the sleeps and waits whose time was asked for: a timer of this node may end it. */
+  readonly #timed = new Set<string>();
   /** Sleeps and waits whose end this execution has recorded. */
   readonly #noted = new Set<PendingCall>();
   /** Waits whose end is not stored: the names of their signals, by the name of the wait. */
@@ -89,7 +88,7 @@ export class Waits {
 
   /** Cancels the timers of all sleeps and waits, because the handler has ended. */
   abandon(): void {
-    for (const timer of this.#ticking.values()) timer.cancel();
+    for (const name of this.#timed) this.#state.times.cancel(name);
   }
 
   /**
@@ -296,7 +295,7 @@ export class Waits {
    */
   #giveUp(name: string, call: PendingCall): void {
     const state = this.#state;
-    this.#ticking.get(name)?.cancel();
+    state.times.cancel(name);
     const n = state.journal.took.get(name)?.n ?? this.#tookNow.get(call);
     const { taker = name } = n === undefined ? {} : state.journal.signal(n) ?? {};
     // in a replay, the wait that got the signal instead may have its entry already
@@ -433,11 +432,11 @@ export class Waits {
         // a cancel may be stored before the signal with which the handler went on: later executions of the run do not
         // come to this call, and would leave its schedule
         if (this.#isDecided(call)) return;
-        const scheduled = until !== undefined && until - state.now > HOLD;
-        if (scheduled && !await state.times.wake(name, until)) return;
+        const kept = until === undefined ? {} : await state.times.keep(name, until);
+        if (kept === undefined) return;
         // nothing is recorded if the wait has taken a signal while its schedule was being stored
         if (this.#noted.has(call) || !state.calls.has(call)) return;
-        state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
+        state.recorder.record({ ...entry(until), ...kept });
         if (!await state.recorder.stored()) return;
       } finally {
         this.#beginning.delete(call);
@@ -446,26 +445,11 @@ export class Waits {
     });
   }
 
-  /**
-   * Returns true if the time of a sleep or wait is over. If it is not over, and no stored schedule ends the sleep or
-   * wait, sets a timer that lets the call continue when the time is over.
-   */
+  /** Returns true if the time of a sleep or wait is over; otherwise the call continues when it is. */
   #isDue(name: string, timed: Timed, call: PendingCall): boolean {
-    const state = this.#state;
-    const { until } = timed;
-    const left = (until ?? 0) - state.now;
-    if (left <= 0 || state.times.hasFired(name, until)) {
-      this.#ticking.get(name)?.cancel();
-      return true;
-    }
-    if (!state.times.isScheduled(name, timed) && !this.#ticking.has(name)) {
-      const timer = state.activity.timer(left, () => {
-        this.#ticking.delete(name);
-        if (state.calls.has(call)) call.go();
-      });
-      this.#ticking.set(name, timer);
-    }
-    return false;
+    const { times, calls } = this.#state;
+    this.#timed.add(name);
+    return times.wait(name, timed, () => calls.has(call) && call.go()) === "over";
   }
 }
 

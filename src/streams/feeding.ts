@@ -9,6 +9,7 @@ import type { AnyContract } from "../contract/declaration/contract.ts";
 import { isFailure } from "../contract/calls/result.ts";
 import { validate } from "../contract/schemas/schema.ts";
 import { show } from "../data/checks.ts";
+import { Machine, type StateTable } from "../data/state_table.ts";
 import { exceeds } from "../data/utf8.ts";
 import { toText } from "../data/encoding.ts";
 import type {
@@ -21,6 +22,18 @@ import type {
 } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender, SingleWait } from "./flow_control.ts";
+
+/** The states of a handler that feeds a stream. */
+export const FEEDING_STATES = {
+  /** Its generator gives items. */
+  open: ["returned", "failed", "stopped"],
+  /** The generator has returned, or given a failure; its last items are on their way. */
+  returned: ["stopped"],
+  /** The generator has thrown, or an item could not be sent. */
+  failed: ["stopped"],
+  /** Nobody reads any more, or the node stops: the generator is ended, and what it throws does not count. */
+  stopped: [],
+} as const satisfies StateTable<"open" | "returned" | "failed" | "stopped">;
 
 /**
  * Runs a stream's handler and sends its items. Resolves with the number of items, or with the handler's failure;
@@ -55,14 +68,14 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
   let returned: Promise<unknown> | undefined;
-  let open = true;
+  const feeding: Machine<keyof typeof FEEDING_STATES> = new Machine(FEEDING_STATES, "open");
   // the function is async, because an error that is thrown while a signal aborts would end the process
   const end = async () => await iterator.return?.();
-  let stopped = false;
   const stop = () => {
-    stopped = true;
+    const isOpen = feeding.is("open");
+    feeding.to("stopped");
     outlet.close();
-    if (!open) return;
+    if (!isOpen) return;
     returned = end();
     returned.catch(() => {}); // no unhandled rejection: `returned` is awaited later
   };
@@ -74,11 +87,10 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     : onAbort(ctx.draining, () => ctx.abort(new CatgaError("CLOSED", `node ${ctx.node} is stopping`)));
   let count = 0;
   let failure: unknown;
-  let threw = false;
   try {
     try {
       const { items } = contract.options;
-      while (!stopped) {
+      while (!feeding.is("stopped")) {
         if (!outlet.room) {
           await outlet.ready();
           continue;
@@ -86,7 +98,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
         const next = iterator.next();
         const step = "then" in next ? await next : next;
         if (step.done) {
-          open = false;
+          if (feeding.is("open")) feeding.to("returned");
           failure = step.value;
           break;
         }
@@ -95,22 +107,23 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
           const checked = ctx.checkedBy("items", valid);
           if (!checked.ok) throw checked.error;
         }
-        if (stopped) break;
+        if (feeding.is("stopped")) break;
         outlet.send(step.value);
         target.begun = true;
         count++;
       }
     } catch (error) {
       // an item could not be sent, so the generator is ended; if the generator itself threw, it has ended already
-      if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown, not this one
-      open = false;
-      threw = true;
+      if (feeding.is("open")) {
+        returned = end().catch(() => {}); // the first error is thrown, not this one
+        feeding.to("failed");
+      }
       failure = error;
     }
     await returned;
-    if (!stopped && count > 0) await outlet.end();
-    if (stopped) throw endOf(contract, signal.reason, ctx.node);
-    if (threw) throw failure;
+    if (!feeding.is("stopped") && count > 0) await outlet.end();
+    if (feeding.is("stopped")) throw endOf(contract, signal.reason, ctx.node);
+    if (feeding.is("failed")) throw failure;
     return isFailure(failure) ? failure : count;
   } finally {
     off();

@@ -36,11 +36,13 @@ export class ItemSender implements LineSender {
   #asked = 0;
   /** Total length of the items sent since the sender last asked the reader for a report, in characters. */
   #bytesSince = 0;
-  #ended = false;
+  /**
+   * The message that ends the stream: `none` while more items may follow, `due` if it is to be written to the network,
+   * perhaps again, `written`.
+   */
+  #end: "none" | "due" | "written" = "none";
   /** True if the sender's request for a report of consumed items is to be written with the next items. */
   #asks = false;
-  /** True if the message that ends the stream is still to be written to the network. */
-  #ends = false;
 
   constructor(window: Window, line: Pick<ItemLine, "gather">) {
     this.#window = window;
@@ -54,7 +56,7 @@ export class ItemSender implements LineSender {
 
   /** True if the stream has ended, and the reader has received all of its items. */
   get delivered(): boolean {
-    return this.#ended && this.#received === this.#next;
+    return this.#end !== "none" && this.#received === this.#next;
   }
 
   /**
@@ -88,7 +90,7 @@ export class ItemSender implements LineSender {
 
   /** Ends the stream: no more items follow. */
   end(): void {
-    this.#ended = this.#ends = true;
+    this.#end = "due";
     this.#line.gather();
   }
 
@@ -104,7 +106,7 @@ export class ItemSender implements LineSender {
     this.#unwritten = again ? this.#received : Math.max(this.#unwritten, this.#received);
     if (!again) return;
     if (this.#next > this.#consumed) this.#ask();
-    this.#ends = this.#ended;
+    if (this.#end === "written") this.#end = "due";
     this.#line.gather();
   }
 
@@ -120,8 +122,10 @@ export class ItemSender implements LineSender {
     }
     this.#unwritten = this.#next;
     if (this.#asks) out.ask(this.#asked);
-    if (this.#ends) out.end(this.#next);
-    this.#asks = this.#ends = false;
+    this.#asks = false;
+    if (this.#end !== "due") return;
+    out.end(this.#next);
+    this.#end = "written";
   }
 
   #ask(): void {

@@ -4,8 +4,21 @@
  * covers up to 64 runs of one workflow, so that thousands of runs cost tens of writes.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
+import { Machine, type StateTable } from "../../data/state_table.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { keyOf, type RunRef } from "../stored/run_ref.ts";
+
+/** The states of a lease. */
+export const LEASE_STATES = {
+  /** It was never written. */
+  new: ["writing", "abandoned"],
+  /** A write is in progress, so no other one begins. */
+  writing: ["written", "abandoned"],
+  /** It may be stored: it is renewed, or removed with its last run. */
+  written: ["writing", "abandoned"],
+  /** It is not renewed and not removed, so that it expires. A write that was in progress changes nothing here. */
+  abandoned: [],
+} as const satisfies StateTable<"new" | "writing" | "written" | "abandoned">;
 
 /** Dependencies of {@link RunLeases}, a node's leases of the runs that it executes, on the node. */
 export interface RunLeasesHost {
@@ -87,7 +100,7 @@ export class RunLeases {
     const lease = this.#take(ref);
     if (lease === undefined) return;
     this.#leases.delete(lease.name);
-    lease.isAbandoned = true;
+    lease.machine.to("abandoned");
     for (const [run, onStored] of lease.runs) {
       const other = { workflow: lease.workflow, run };
       this.#byRun.delete(keyOf(other));
@@ -100,7 +113,7 @@ export class RunLeases {
   /** Stops renewing leases. */
   close(): void {
     for (const lease of this.#leases.values()) {
-      lease.isAbandoned = true;
+      lease.machine.to("abandoned");
       lease.runs.clear();
       lease.fail();
     }
@@ -145,23 +158,24 @@ export class RunLeases {
   }
 
   #write(lease: Lease): void {
-    if (lease.isWriting || lease.runs.size === 0) return;
+    const { machine } = lease;
+    if (machine.is("writing") || lease.runs.size === 0) return;
     const { clock, log: { epoch } } = this.#host;
     const { workflow, name, waiting } = lease;
     const runs = [...lease.runs];
-    lease.isWriting = lease.isStored = true;
+    machine.to("writing");
     lease.waiting = [];
     lease.due = clock.monotonic() + PUT_OFF;
     this.#host.lease({ workflow, name, runs: runs.map(([run]) => run), at: clock.now() + LEASE_LENGTH }).then(() => {
-      lease.isWriting = false;
+      if (machine.is("writing")) machine.to("written");
       for (const [run, onStored] of runs) if (lease.runs.has(run)) onStored(epoch);
       for (const { resolve } of waiting) resolve();
       if (lease.waiting.length > 0) this.#write(lease);
       if (lease.runs.size === 0) this.#unlease(lease);
     }, (error: CatgaError) => {
-      lease.isWriting = false;
       lease.waiting.unshift(...waiting);
-      if (lease.isAbandoned) return lease.fail();
+      if (machine.is("abandoned")) return lease.fail();
+      machine.to("written"); // perhaps: the failure may be the acknowledgement's
       lease.due = -Infinity;
       // a NATS server that does not support schedules will not support them half a second later, either
       const unsupported = isCatgaError(error) && error.code === "UNSUPPORTED";
@@ -173,7 +187,7 @@ export class RunLeases {
   /** Removes a lease that covers no run, once no write of it is in progress. */
   #unlease(lease: Lease): void {
     for (const { resolve } of lease.waiting.splice(0)) resolve();
-    if (lease.isStored && !lease.isWriting && !lease.isAbandoned) this.#host.unlease(lease);
+    if (lease.machine.is("written")) this.#host.unlease(lease);
   }
 }
 
@@ -187,10 +201,7 @@ class Lease {
   due = -Infinity;
   /** Earliest time of the next write after a failed write of the lease, by the monotonic clock. */
   retry = -Infinity;
-  isWriting = false;
-  /** True if the lease may be stored on the server. */
-  isStored = false;
-  isAbandoned = false;
+  readonly machine: Machine<keyof typeof LEASE_STATES> = new Machine(LEASE_STATES, "new");
   /** The calls of `again` that wait until the lease is stored again. */
   waiting: { readonly resolve: () => void; readonly reject: (error: CatgaError) => void }[] = [];
 

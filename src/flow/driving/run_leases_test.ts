@@ -2,7 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { type RunLease, RunLeases } from "./run_leases.ts";
+import { untaken } from "../../../test/support/taken_changes.ts";
+import { LEASE_STATES, type RunLease, RunLeases } from "./run_leases.ts";
 
 const refOf = (run: string) => ({ workflow: "One", run });
 
@@ -126,5 +127,17 @@ describe("leases of runs", () => {
       await clock.advance(20_050);
       assertEquals([writes.length, leased], [count, 0]);
     }
+  });
+
+  it("takes each change of its table", async () => {
+    const left = await untaken(LEASE_STATES, async () => {
+      for (const after of [0, 150, 350, 1_700]) { // new, writing, written, and written again
+        const { clock, leases } = leasesOf(() => new Promise((resolve) => void clock.after(100, resolve)));
+        leases.add(refOf("r"), () => {});
+        await clock.advance(after);
+        leases.close();
+      }
+    });
+    assertEquals(left, []);
   });
 });

@@ -15,6 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { causeText } from "../../data/cause_text.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
+import { Machine, type StateTable } from "../../data/state_table.ts";
 import { type Clock, doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -25,6 +26,18 @@ import { BatchRun, memberOf } from "./batch_run.ts";
 import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
 import { refusedOver } from "./run_answer.ts";
 import { RunEnvelope } from "./run_envelope.ts";
+
+/** The states of a read model, which hands the messages it has read out to its handlers. */
+export const READ_MODEL_STATES = {
+  /** It hands nothing out: nothing waits, or too much is open. */
+  idle: ["handing out", "closed"],
+  /** Also while a handler runs that ends at once, and while messages come. */
+  "handing out": ["idle", "next turn", "closed"],
+  /** The time of this turn of the event loop is used up. */
+  "next turn": ["idle", "closed"],
+  /** No further message begins. */
+  closed: [],
+} as const satisfies StateTable<"idle" | "handing out" | "next turn" | "closed">;
 
 /** Options of a read model. */
 export interface ReadModelOptions {
@@ -81,11 +94,7 @@ export class ReadModel {
   #caughtUp = false;
   /** True while reading the stream is paused, because too many of its messages wait to be parsed. */
   #paused = false;
-  /** True while {@link ReadModel.#pump} runs, so that handlers which end at once do not call it again. */
-  #pumping = false;
-  /** True if handing out messages goes on in the next turn of the event loop. */
-  #resumesNextTurn = false;
-  #closed = false;
+  readonly #machine: Machine<keyof typeof READ_MODEL_STATES> = new Machine(READ_MODEL_STATES, "idle");
   /** Timers of pauses before further attempts, and of runs that have reached their timeout. */
   readonly #pauses: Set<Timer> = new Set();
 
@@ -114,7 +123,7 @@ export class ReadModel {
 
   /** The error because of which the log cannot be read now; `undefined` while it can be read, and after `close()`. */
   get unreadable(): CatgaError | undefined {
-    return this.#closed ? undefined : this.#reader?.fault;
+    return this.#machine.is("closed") ? undefined : this.#reader?.fault;
   }
 
   /**
@@ -176,7 +185,7 @@ export class ReadModel {
 
   /** Stops: no further message begins. Idempotent. */
   close(): void {
-    this.#closed = true;
+    if (!this.#machine.is("closed")) this.#machine.to("closed");
     this.#reader?.close();
     this.#options.handled.flush();
     for (const timer of this.#pauses) timer.cancel();
@@ -207,24 +216,25 @@ export class ReadModel {
    * next turn), or too many messages are open (run, or wait for another attempt or behind others of their key).
    */
   #pump(): void {
-    if (this.#pumping || this.#resumesNextTurn) return;
+    const machine = this.#machine;
+    if (!machine.is("idle")) return;
     const { budget } = this.#options;
-    this.#pumping = true;
-    while (!this.#closed && !this.#isFull) {
+    machine.to("handing out");
+    while (machine.is("handing out") && !this.#isFull) {
       if (budget.over) {
-        this.#resumesNextTurn = true;
+        machine.to("next turn");
         budget.nextTurn(() => {
-          this.#resumesNextTurn = false;
+          if (machine.is("next turn")) machine.to("idle");
           this.#pump();
         });
-        break;
+        return;
       }
       if (this.#nextInGroup < this.#group.length) {
         this.#handOut(this.#group[this.#nextInGroup++]);
         budget.spent();
       } else if (!this.#parseNext()) break;
     }
-    this.#pumping = false;
+    if (machine.is("handing out")) machine.to("idle");
   }
 
   #parseNext(): boolean {
@@ -305,7 +315,7 @@ export class ReadModel {
     keys: Iterable<string | undefined>,
   ): Promise<void> {
     const outcomes = await this.#runTogether(handlers, opens.map(({ message }) => message));
-    if (this.#closed) return;
+    if (this.#machine.is("closed")) return;
     const left = new Map<string | undefined, (readonly [OpenMessage, CatgaError | undefined])[]>();
     for (const [i, open] of opens.entries()) {
       const { message: { key, category }, message } = open;
@@ -472,14 +482,14 @@ export class ReadModel {
           this.#failing.set(message, { error, at: refused ? undefined : clock.now() });
         }
         await this.#pause(pause);
-        if (this.#closed) return;
+        if (this.#machine.is("closed")) return;
         ended = await this.#run(message, failures + 1);
       }
       this.#countOpen(next, -1);
       this.#held.delete(message);
       this.#failing.delete(message);
       this.#options.handled.add(message.category);
-      if (this.#closed) return;
+      if (this.#machine.is("closed")) return;
       if (lane.size > 0) this.#pump(); // there may be room now: messages of other keys are handed out, too
     }
     lanes.delete(key);
@@ -503,7 +513,7 @@ export class ReadModel {
   #afterRun({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | NotHandled {
     const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
     const { error } = asResult(ended);
-    if (this.#closed || error === undefined) return true;
+    if (this.#machine.is("closed") || error === undefined) return true;
     if (!error.final) return { error, refused: ended instanceof Refusal };
     this.#reportSkipped(`${category} (${id})`, error);
     return true;

@@ -10,11 +10,12 @@ import { CatgaError } from "../../error.ts";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import type { Random } from "../../ports/clock.ts";
 import { localApp } from "../../../test/support/local_app.ts";
+import { untaken } from "../../../test/support/taken_changes.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { categorySubject, logSubjects } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import { categoryHandlers } from "./category_handlers.ts";
-import { ReadModel } from "./read_model.ts";
+import { READ_MODEL_STATES, ReadModel } from "./read_model.ts";
 
 const Counted = event<number>("Counted", { durable: true });
 const OK: Outcome = { ok: true, value: undefined };
@@ -116,7 +117,47 @@ describe("ReadModel", () => {
 });
 
 /** Starts a read model of a stream in memory, with this handler. Its messages have no key. */
-async function start(run: HandlerRun, random: Random = () => 0) {
+describe("the states of a read model", () => {
+  /** A budget whose turns end when the test says so. */
+  function budgetByHand() {
+    const waiting: (() => void)[] = [];
+    const budget = { over: false, spent: () => 0, nextTurn: (callback: () => void) => void waiting.push(callback) };
+    return { budget, next: () => waiting.splice(0).forEach((callback) => callback()) };
+  }
+
+  it("go on as their table says, each change of it", async () => {
+    const left = await untaken(READ_MODEL_STATES, async () => {
+      const { budget, next } = budgetByHand();
+      const { model, put, follow, clock } = await start(() => OK, undefined, budget);
+      await put(1);
+      await follow();
+      budget.over = true;
+      await put(2);
+      await clock.advance(100);
+      budget.over = false;
+      next();
+      budget.over = true;
+      await put(3);
+      await clock.advance(100);
+      assertEquals(model.figures.lag, 1);
+      model.close(); // in the next turn
+      next();
+      assertEquals(model.figures.lag, 1);
+      (await start(() => OK)).model.close(); // idle
+      const closing = await start(() => (closing.model.close(), OK));
+      await closing.put(1, 2);
+      await closing.follow();
+      assertEquals(closing.model.figures.lag, 0);
+    });
+    assertEquals(left, []);
+  });
+});
+
+async function start(
+  run: HandlerRun,
+  random: Random = () => 0,
+  budget?: Pick<TurnBudget, "over" | "spent" | "nextTurn">,
+) {
   const { inside, clock } = localApp();
   const log = new MemoryEventLog(clock);
   const stream = await log.open(streamName("shop", "log"), {
@@ -138,7 +179,7 @@ async function start(run: HandlerRun, random: Random = () => 0) {
   const model = new ReadModel({
     ...{ host: inside, clock, random, observer, namespace: "shop", label: "app/view" },
     handled: new HandledCount({ clock, observer, hooks: { watched: false } }, "app/view"),
-    budget: new TurnBudget(clock),
+    budget: (budget ?? new TurnBudget(clock)) as TurnBudget, // safe: a read model uses these parts of it
     handlers: new Map([["Counted", categoryHandlers([{ contract: Counted, settings, run, entity: false }], 1_000)]]),
     delay: settings.delay,
     causes: true,

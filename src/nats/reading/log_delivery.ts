@@ -9,6 +9,7 @@ import type { OwnedStream } from "../stream/owned_stream.ts";
 import type { NatsTransport } from "../connection/transport.ts";
 import { type Clock, type Timer, token } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
+import { Machine, type StateTable } from "../../data/state_table.ts";
 
 /** The callbacks of a {@link LogDelivery}, which must not throw. */
 interface DeliveryListener {
@@ -45,6 +46,16 @@ const AUDIT_OF_ONE = 30_000;
 /** Maximum delay of an idle consumer behind the stream's leader, in ms. */
 const MAX_CONSUMER_LAG = 1_000;
 
+/** The states of a delivery. */
+export const DELIVERY_STATES = {
+  /** The consumer is being made: messages that arrive wait. */
+  early: ["catching up", "live", "ended"],
+  /** Not all messages have arrived that existed when the consumer was made. */
+  "catching up": ["live", "ended"],
+  live: ["ended"],
+  ended: [],
+} as const satisfies StateTable<"early" | "catching up" | "live" | "ended">;
+
 /**
  * Receives the messages that a consumer of a stream delivers. Ends when one is missing, when the server is silent, or
  * when the consumer does not deliver what the stream has: one at a server of three whose store has become full delivers
@@ -64,11 +75,11 @@ export class LogDelivery {
   /** Number of heartbeats that said that nothing is left to deliver. */
   #idles = 0;
   #auditing: Timer | undefined;
-  /** Number of messages that existed when the consumer was made; `Infinity` once all of them have arrived. */
-  #expected = Infinity;
-  /** The messages that have arrived before {@link LogDelivery.begin}; `undefined` after it. */
-  #early: Msg[] | undefined = [];
-  #ended = false;
+  readonly #machine: Machine<keyof typeof DELIVERY_STATES> = new Machine(DELIVERY_STATES, "early");
+  /** Number of messages that existed when the consumer was made. */
+  #expected = 0;
+  /** The messages that have arrived before {@link LogDelivery.begin}. */
+  #early: Msg[] = [];
 
   /** Subscribes to the consumer's inbox, before or after the consumer is made. */
   constructor(transport: NatsTransport, consumer: DeliveringConsumer, listener: DeliveryListener) {
@@ -83,8 +94,8 @@ export class LogDelivery {
     );
     this.#subscription = transport.listen(consumer.inbox, (error, message) => {
       if (error) return this.#break(error.message);
-      if (this.#early === undefined) this.#take(message);
-      else this.#early.push(message);
+      if (this.#machine.is("early")) this.#early.push(message);
+      else this.#take(message);
     });
     if (consumer.expected !== undefined) this.begin(consumer.expected);
   }
@@ -94,17 +105,19 @@ export class LogDelivery {
    * `expected`: number of messages that the consumer had to deliver at that time.
    */
   begin(expected: number): void {
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    if (expected > 0) this.#expected = expected;
+    if (this.#machine.is("ended")) return;
+    const early = this.#early;
+    this.#early = [];
+    this.#expected = expected;
+    this.#machine.to(expected > 0 ? "catching up" : "live");
     for (const message of early) this.#take(message);
     this.#auditLater();
   }
 
   /** Ends the delivery; `onBroken` is not called. Idempotent. */
   close(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#machine.is("ended")) return;
+    this.#machine.to("ended");
     this.#silence.close();
     this.#auditing?.cancel();
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
@@ -120,7 +133,7 @@ export class LogDelivery {
   }
 
   #receive(message: Msg): void {
-    if (this.#ended) return;
+    if (this.#machine.is("ended")) return;
     const position = this.#position;
     const reply = message.reply ?? "";
     if (!position.parse(reply)) {
@@ -163,7 +176,7 @@ export class LogDelivery {
    * `isKnown`: the last comparison has found that nothing was missing, so that the next one is left out.
    */
   #auditLater(isKnown = false): void {
-    if (this.#ended) return;
+    if (this.#machine.is("ended")) return;
     const upTo = this.upTo;
     this.#auditing = this.#clock.after(this.#stream.isReplicated ? AUDIT : AUDIT_OF_ONE, () => {
       if (upTo === this.upTo && !isKnown) void this.#audit();
@@ -179,7 +192,7 @@ export class LogDelivery {
     } catch {
       // without an answer of the leader nothing can be compared; the next audit asks again
     }
-    if (this.#ended) return;
+    if (this.#machine.is("ended")) return;
     if (last <= upTo) return this.#auditLater(this.#stream.isReplicated);
     const idles = this.#idles;
     // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
@@ -191,13 +204,13 @@ export class LogDelivery {
   }
 
   #caughtUp(): void {
-    if (this.#expected === Infinity || this.#ended) return;
-    this.#expected = Infinity;
+    if (!this.#machine.is("catching up")) return;
+    this.#machine.to("live");
     this.#listener.onCaughtUp();
   }
 
   #break(why: string): void {
-    if (this.#ended) return;
+    if (this.#machine.is("ended")) return;
     this.close();
     this.#listener.onBroken(why);
   }
@@ -283,6 +296,17 @@ const SUSPICION = 2.5;
  */
 const CONFIRMATION = 0.25;
 
+/** The states of the watch over a server's signs of life. */
+export const SILENCE_STATES = {
+  /** No message has come since the last check, or the last heartbeat. */
+  quiet: ["heard", "suspected", "closed"],
+  /** A message has come since the last check, and no heartbeat after it. */
+  heard: ["quiet", "closed"],
+  /** The silence has lasted too long; signs may be in this process's socket. */
+  suspected: ["quiet", "heard", "closed"],
+  closed: [],
+} as const satisfies StateTable<"quiet" | "heard" | "suspected" | "closed">;
+
 /**
  * Notices that a server, which sends heartbeats while it has nothing to deliver, has fallen silent, from its
  * construction on. While only heartbeats come, one timer fires for each two or three of them; the clock is not read for
@@ -298,13 +322,10 @@ export class SilenceWatch {
   readonly #step: number;
   /** Time of the last sign, by the monotonic clock; messages since the last check are not included. */
   #lastSign: number;
-  /** True if a message has come since the last check, and no heartbeat after it. */
-  #signed = false;
-  #isSuspected = false;
+  readonly #machine: Machine<keyof typeof SILENCE_STATES> = new Machine(SILENCE_STATES, "quiet");
   #timer: Timer | undefined;
   /** Time of the next check, by the monotonic clock. */
   #checkAt = 0;
-  #closed = false;
 
   /**
    * `heartbeat`: interval of heartbeats, in ms. `onSilent` is called once, 2.75 intervals after the last heartbeat or
@@ -322,25 +343,24 @@ export class SilenceWatch {
 
   /** Records a sign of life of the server. Called for each message. */
   message(): void {
-    if (this.#signed || this.#closed) return;
-    this.#signed = true;
+    if (this.#machine.is("heard") || this.#machine.is("closed")) return;
+    this.#machine.to("heard");
     if (this.#checkAt - this.#clock.monotonic() > this.#step) this.#checkIn(this.#step);
   }
 
   /** Records a sign of life of the server. Called for each heartbeat. */
   heartbeat(): void {
-    this.#signed = false;
-    this.#signAt(this.#clock.monotonic());
+    if (!this.#machine.is("closed")) this.#signAt(this.#clock.monotonic());
   }
 
   /** Ends the watch. Idempotent. */
   close(): void {
-    this.#closed = true;
+    if (!this.#machine.is("closed")) this.#machine.to("closed");
     this.#timer?.cancel();
   }
 
   #checkIn(ms: number): void {
-    if (this.#closed) return;
+    if (this.#machine.is("closed")) return;
     this.#timer?.cancel();
     this.#checkAt = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.after(ms, () => this.#check(), { background: true });
@@ -348,8 +368,7 @@ export class SilenceWatch {
 
   #check(): void {
     const now = this.#clock.monotonic();
-    if (this.#signed) {
-      this.#signed = false;
+    if (this.#machine.is("heard")) {
       // the last message came between the last check and this one
       this.#signAt(now - this.#step / 2);
       return this.#checkIn(this.#step);
@@ -358,8 +377,8 @@ export class SilenceWatch {
     if (stoodStill(now, this.#checkAt)) this.#signAt(now);
     const left = this.#lastSign + this.#limit - now;
     if (left > 0) return this.#checkIn(left);
-    if (!this.#isSuspected) {
-      this.#isSuspected = true;
+    if (!this.#machine.is("suspected")) {
+      this.#machine.to("suspected");
       return this.#checkIn(CONFIRMATION * this.#heartbeat);
     }
     this.close();
@@ -368,7 +387,7 @@ export class SilenceWatch {
 
   #signAt(time: number): void {
     this.#lastSign = time;
-    this.#isSuspected = false;
+    if (!this.#machine.is("quiet")) this.#machine.to("quiet");
   }
 }
 

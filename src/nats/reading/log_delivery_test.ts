@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { StreamInfo } from "../stream/jetstream.ts";
-import { DeliveryPosition, LogDelivery, SilenceWatch } from "./log_delivery.ts";
+import { DELIVERY_STATES, DeliveryPosition, LogDelivery, SILENCE_STATES, SilenceWatch } from "./log_delivery.ts";
+import { untaken } from "../../../test/support/taken_changes.ts";
 import type { NatsTransport } from "../connection/transport.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -143,8 +144,11 @@ describe("SilenceWatch", () => {
   });
 });
 
-/** A delivery on a virtual clock; the stream's leader has messages up to `last`. */
-function delivered(last: number, isReplicated = true) {
+/**
+ * A delivery on a virtual clock; the stream's leader has messages up to `last`. `isMade`: its consumer is made, and had
+ * nothing to deliver.
+ */
+function delivered(last: number, isReplicated = true, isMade = true) {
   const clock = new VirtualClock();
   let callback: (error: Error | null, message: unknown) => void = () => {};
   let asked = 0;
@@ -161,7 +165,7 @@ function delivered(last: number, isReplicated = true) {
   };
   const stream = { name: "log", heartbeat: HEARTBEAT, isReplicated, recentInfo };
   const broken: string[] = [];
-  const delivery = new LogDelivery(transport, { stream, name: "c", inbox: "i", expected: 0 }, {
+  const delivery = new LogDelivery(transport, { stream, name: "c", inbox: "i", expected: isMade ? 0 : undefined }, {
     onMessage: () => {},
     onFlow: () => {},
     onIdle: () => {},
@@ -175,6 +179,44 @@ function delivered(last: number, isReplicated = true) {
   };
   return { clock, delivery, broken, heartbeat, asked: () => asked };
 }
+
+it("a watch over silence takes each change of its table", async () => {
+  const left = await untaken(SILENCE_STATES, async () => {
+    const { clock, watch } = setUp();
+    watch.close(); // quiet
+    const heard = setUp().watch;
+    heard.message();
+    heard.heartbeat();
+    heard.message();
+    heard.close();
+    await clock.advance(1);
+    for (const then of ["heartbeat", "message", "close"] as const) {
+      const { clock, watch, silent } = setUp();
+      await clock.advance(2.6 * HEARTBEAT);
+      watch[then]();
+      watch.close();
+      assertEquals(silent, []);
+    }
+  });
+  assertEquals(left, []);
+});
+
+it("a delivery takes each change of its table", async () => {
+  const left = await untaken(DELIVERY_STATES, () => {
+    delivered(5, false, false).delivery.close(); // early
+    for (const expected of [0, 3]) {
+      const { delivery } = delivered(5, false, false);
+      delivery.begin(expected);
+      delivery.close();
+      delivery.close();
+    }
+    const { delivery, heartbeat } = delivered(5, false, false);
+    delivery.begin(3);
+    heartbeat(5);
+    delivery.close();
+  });
+  assertEquals(left, []);
+});
 
 describe("LogDelivery", () => {
   it("breaks if its consumer does not deliver what the stream's leader has", async () => {

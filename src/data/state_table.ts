@@ -21,7 +21,7 @@ export class Machine<State extends string> {
     return this.#state === state;
   }
 
-  /** Changes the state. Throws an `Error`, without changing it, if the table has no such change: a bug of the caller. */
+  /** Changes the state. Throws an `Error`, and keeps the state, if the table has no such change (a bug). */
   to(next: State): void {
     if (!this.#table[this.#state].includes(next)) throw new Error(`${this.#state} is not followed by ${next}`);
     this.#state = next;

@@ -10,13 +10,13 @@ import { keyOf, type RunRef } from "../stored/run_ref.ts";
 
 /** The states of a lease. */
 export const LEASE_STATES = {
-  /** It was never written. */
+  /** Never written. */
   new: ["writing", "abandoned"],
   /** A write is in progress, so no other one begins. */
   writing: ["written", "abandoned"],
-  /** It may be stored: it is renewed, or removed with its last run. */
+  /** Perhaps stored: renewed, or removed with its last run. */
   written: ["writing", "abandoned"],
-  /** It is not renewed and not removed, so that it expires. A write that was in progress changes nothing here. */
+  /** Neither renewed nor removed, so that it expires. A write that was in progress changes nothing here. */
   abandoned: [],
 } as const satisfies StateTable<"new" | "writing" | "written" | "abandoned">;
 

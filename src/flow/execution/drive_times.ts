@@ -1,7 +1,7 @@
 /**
- * The times of a run: the ends of sleeps and waits, the next attempts after failed ones, the time limit. Each belongs to
- * a step, sleep or wait by its name, and is in one state of a table ({@link TIME_STATES}). This file alone asks whether
- * a time is over, starts the timers of this node, and stores the schedules.
+ * The times of a run: the ends of sleeps and waits, the next attempts after failed ones, the time limit. Each belongs
+ * to a step, sleep or wait by its name, and is in one state of a table ({@link TIME_STATES}). This file alone asks
+ * whether a time is over, starts the timers of this node, and stores the schedules.
  */
 import { SparseMap } from "../../data/sparse.ts";
 import type { Timer } from "../../ports/clock.ts";
@@ -24,7 +24,7 @@ interface RunTime extends Pick<Timed, "until" | "scheduled"> {
 interface TimeRow {
   /** Returns true in this state, unless an earlier one of the table is true. */
   readonly is: (time: RunTime) => boolean;
-  /** What ends the time. */
+  /** By whom or what the time ends. */
   readonly endedBy: "nobody" | "an operator" | "its schedule" | "a timer of this node";
   /** True if the run stays in memory until then. */
   readonly holds: boolean;
@@ -37,8 +37,8 @@ export const TIME_STATES = {
   /** By the clock of this node, or by that of the server. */
   over: { is: ({ until, fired, now }) => until! <= now || fired! >= until!, endedBy: "nobody", holds: false },
   /**
-   * A schedule is stored. If one has fired too early, the state is "ticking": a node that no longer executes the run may
-   * have replaced the schedule, which does not fire again.
+   * A schedule is stored. If one has fired too early, the state is "ticking": a node that no longer executes the run
+   * may have replaced the schedule, which does not fire again.
    */
   scheduled: { is: ({ scheduled, fired }) => scheduled && fired === undefined, endedBy: "its schedule", holds: false },
   /** {@link DriveTimes.wait} starts the timer. */

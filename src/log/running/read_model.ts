@@ -29,7 +29,7 @@ import { RunEnvelope } from "./run_envelope.ts";
 
 /** The states of a read model, which hands the messages it has read out to its handlers. */
 export const READ_MODEL_STATES = {
-  /** It hands nothing out: nothing waits, or too much is open. */
+  /** Nothing waits, or too much is open. */
   idle: ["handing out", "closed"],
   /** Also while a handler runs that ends at once, and while messages come. */
   "handing out": ["idle", "next turn", "closed"],

@@ -66,6 +66,9 @@ type TurnOutcome = "done" | "again" | RefusedRun;
 /** How an execution of a run ended. `elsewhere`: it did not begin, because the node at this endpoint holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
 
+/** Ends of executions after which a run has gone on, here or at another node. */
+const HAS_GONE_ON: ReadonlySet<unknown> = new Set<HeldEnd>(["completed", "suspended", "superseded"]);
+
 /** A run that this node is loading or executing. */
 interface HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
@@ -328,8 +331,8 @@ export class DrivenRuns {
    * subscription of the run's messages calls for the run, too, but only once it has a leader.) If this node executes
    * the run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run
    * has continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of
-   * the run, so that the node that begins to execute the run can store its first entry. That a version of the workflow
-   * refuses the run here does not continue it: messages name this node until a node of another version has stored one.
+   * the run, so that the node that begins to execute the run can store its first entry. An execution that was refused or
+   * has failed here does not continue it: messages name this node until another one has stored one.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const key = keyOf(call.ref);
@@ -342,9 +345,10 @@ export class DrivenRuns {
     }
     const { clock } = this.#host;
     if (body === undefined || this.#leaving) return await delay(clock, UNDRIVEN_PAUSE);
+    const never = () => new Promise<never>(() => {});
     const goesOn: Promise<unknown> = held === undefined
-      ? this.execute(body, call).catch(() => {})
-      : held.end.then((end) => end === "refused" ? new Promise(() => {}) : undefined);
+      ? this.execute(body, call).then((refused) => refused && never(), never)
+      : held.end.then((end) => HAS_GONE_ON.has(end) ? undefined : never());
     await within(clock, UNDRIVEN_PAUSE, goesOn);
   }
 

@@ -912,6 +912,34 @@ describe("drives", () => {
     void call;
   });
 
+  it("news of a run that goes on nowhere are answered late: every version refuses it, or the node leaves", async () => {
+    const refused = node(async () => {
+      await delay(refused.clock, 20);
+      throw new Error("this version does not take it");
+    }, {
+      lag: 40,
+      afterRefusal: (_run, _journal, refusedBy) => refusedBy.has("next") ? "waits" : { next: "b.1" },
+      passOn: () => Promise.resolve({ refusedBy: ["next"], gaveUp: [], why: "nor does the next one" }),
+    });
+    refused.run().catch(() => {});
+    await refused.clock.advance(1_000);
+    const leaving = node(async (flow) => {
+      await flow.wait({ workflow: "One", name: "Go" });
+      await flow.step("a", () => 1);
+    }, { lag: 40 });
+    await leaving.clock.until(leaving.run());
+    for (const one of [refused, leaving]) {
+      await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+      const asked = one.clock.monotonic();
+      const answered: number[] = [];
+      // the second one comes while the run is being loaded
+      for (let n = 0; n < 2; n++) void one.news().then(() => answered.push(one.clock.monotonic() - asked));
+      if (one === leaving) one.leave();
+      await one.clock.advance(1_000);
+      assertEquals(answered, [200, 200], one === leaving ? "the node leaves" : "refused");
+    }
+  });
+
   it("a step of a run that was refused here begins behind a new entry `held`: the next node may hold the run", async () => {
     let refuses = true;
     const begun: string[] = [];

@@ -357,13 +357,17 @@ export class OwnedStream {
 
   async #findOrCreate(end: number): Promise<void> {
     const { clock } = this.transport;
+    let before: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
-      const limit = Math.min(tryLimit(failures), Math.max(1, end - clock.monotonic()));
+      const whole = tryLimit(failures);
+      const limit = Math.min(whole, Math.max(1, end - clock.monotonic()));
       try {
         await this.#read(limit);
         return;
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
+        // the last attempt may have been too short for an answer: the refusal of the one before says more
+        before = error.refusal === "no answer" && limit < whole ? before ?? error : error;
         try {
           if (error.refusal === "no stream") return await this.#create(limit);
         } catch (second) {
@@ -372,7 +376,7 @@ export class OwnedStream {
           // `first_seq`: the next try finds and accepts that stream
           if (second.refusal !== "other settings") this.#throwUnlessTransient(second, end);
         }
-        this.#throwUnlessTransient(error, end);
+        this.#throwUnlessTransient(before, end);
       }
       await this.#pause(failures, end);
     }

@@ -89,6 +89,33 @@ describe("OwnedStream", await requireNatsServer(), () => {
     assert(tries < 20 && waited <= 5_000, `${tries} attempts, ${waited} ms`);
   });
 
+  it("says what an answer said that came before its last, short attempt (a leaf's error was but a timeout)", async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    let jumped = 0;
+    Object.defineProperty(transport, "clock", {
+      value: { ...systemClock, monotonic: () => systemClock.monotonic() + jumped },
+    });
+    const js = new JetStream(transport);
+    const limits: number[] = [];
+    js.info = (_, limit) => {
+      limits.push(limit);
+      // less than its limit of 2 s is left for the fourth attempt
+      const isLast = limits.length > 3;
+      jumped += isLast ? limit : limits.length === 3 ? 12_000 - 1_900 : 0;
+      return Promise.reject(new JetStreamRefusal(isLast ? "no answer" : "no responders", "none"));
+    };
+    try {
+      const stream = new OwnedStream(transport, js, {
+        ...{ name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1, most: 2 ** 42, heartbeat: 500 },
+      });
+      const error = await assertRejects(() => stream.open(), CatgaError, "default_js_domain");
+      assertEquals([error.code, limits.length], ["UNAVAILABLE", 4]);
+    } finally {
+      await transport.close();
+    }
+  });
+
   it("asks for its state once for all who ask in the same moment (each of 1,500 subscriptions asked)", async () => {
     await using server = await startNatsServer();
     const transport = await openTransport(server.url);

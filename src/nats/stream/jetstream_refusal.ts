@@ -206,15 +206,15 @@ export function leaderTooOld(
 ): CatgaError | undefined {
   const { metadata } = config as { metadata?: Readonly<Record<string, unknown>> | null };
   // servers from 2.11 on add their version to the metadata of each answer
-  if (cluster?.leader === undefined || cluster.leader === "" || metadata?.[SERVER_VERSION] !== undefined) {
-    return undefined;
-  }
+  if (cluster === undefined || metadata?.[SERVER_VERSION] !== undefined) return undefined;
+  // a server that was just elected may not name itself yet
+  const who = cluster.leader ? `the NATS server ${cluster.leader}, which` : "a NATS server that";
   return new CatgaError(
     mismatch.code,
-    `${what} is led by the NATS server ${cluster.leader}, which is older than 2.11 and keeps what has a ttl for ever: ` +
+    `${what} is led by ${who} is older than 2.11 and keeps what has a ttl for ever: ` +
       `upgrade that server; until then have another one lead (\`nats stream cluster step-down ${stream}\`). The ` +
       "settings of the stream are not known while it leads: change nothing else",
-    { retryable: mismatch.retryable, details: { server: cluster.leader }, cause: mismatch },
+    { retryable: mismatch.retryable, details: { server: cluster.leader || undefined }, cause: mismatch },
   );
 }
 

@@ -176,6 +176,12 @@ describe("a stream with wrong settings", () => {
     const old = await errorOf({ "_nats.req.level": "1" }, { name: "C", leader: "n3" });
     assertEquals([old.code, old.details], ["BUCKET_MISMATCH", { server: "n3" }]);
     assert(/n3, which is older than 2\.11/.test(old.message) && !old.message.includes("kv rm"), old.message);
+    // and while it does not know yet that it leads the stream
+    for (const cluster of [{ name: "C" }, { name: "C", leader: "" }]) {
+      const unnamed = await errorOf({ "_nats.req.level": "1" }, cluster);
+      assert(/a NATS server that is older than 2\.11/.test(unnamed.message), unnamed.message);
+      assert(!unnamed.message.includes("kv rm"), unnamed.message);
+    }
     // as 2.15.1 does
     const other = await errorOf({ "_nats.req.level": "1", "_nats.ver": "2.15.1", "_nats.level": "5" }, {
       leader: "n1",

@@ -511,7 +511,7 @@ const PLANTS = {
   }],
   "flow-refusing": [{
     file: "src/flow/driving/driven_runs.ts",
-    from: 'end === "refused" ? new Promise(() => {}) : undefined',
+    from: "HAS_GONE_ON.has(end) ? undefined : never()",
     to: "void end",
   }],
   "flow-refuses-again": [{

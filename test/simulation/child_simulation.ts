@@ -1,7 +1,8 @@
 /**
  * Runs that start others, on whole nodes in memory, drawn from one seed: nodes are killed and frozen, messages are late
- * and answers lost, what starts a run is slow, and parents are cancelled at any moment. At the end every run has ended,
- * no child later than its parent, and what a failed run did is undone.
+ * and answers lost, what starts a run is slow, and parents are cancelled at any moment; in half of the seeds some steps
+ * and their undoing compute, so that their process stands still. At the end every run has ended, no child later than
+ * its parent, and what a failed run did is undone.
  *
  *   deno run -A test/simulation/child_simulation.ts 42
  *
@@ -26,8 +27,11 @@ import "../../src/log/running/worker.ts";
 /** The result of playing a seed. */
 export interface SimulatedChildren {
   readonly violations: readonly string[];
-  readonly sums: Record<"children" | "unstarted" | "cancelled" | "done" | "failed" | "kills" | "freezes", number>;
+  readonly sums: Readonly<Record<Sum, number>>;
 }
+
+const SUMS = ["children", "unstarted", "cancelled", "done", "failed", "kills", "freezes", "blocks"] as const;
+type Sum = (typeof SUMS)[number];
 
 /** Input of a run: that with which it began, how long it takes, and whether it fails. */
 interface Input {
@@ -40,6 +44,10 @@ const NODES = ["a", "b", "c"];
 const PARENTS = 5;
 const STORM = 20_000; // ms
 const LIMIT = 300_000; // ms
+/** The longest time for which a step blocks its process, in ms: longer than its timeout, and than a takeover takes. */
+const BLOCK = 40_000;
+/** How often a step blocks at most: one that always takes longer than its timeout never ends. */
+const TIMES = 3;
 const Parent = workflow<Input, string, "BAD">("Parent");
 
 /** Simulates one seed. */
@@ -47,31 +55,54 @@ export async function simulateChildren(seed: number): Promise<SimulatedChildren>
   const random = seededRandom(seed);
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed });
-  const sums = { children: 0, unstarted: 0, cancelled: 0, done: 0, failed: 0, kills: 0, freezes: 0 };
+  const sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
   const violations: string[] = [];
+  const blocking = seed % 4 > 1;
+  const block = seededRandom(seed + 1_000_000); // other seeds are as without blocks
+  /** By id of a step, and for its undoing: how long it blocks its process, in ms, and how often. */
+  const blocks = new Map<string, { readonly ms: number; left: number }>();
   let storm = false;
   const did = new Set<string>();
   const undid = new Set<string>();
   const pause = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve));
 
-  const step = (flow: Flow, name: string, ms: number) =>
+  const apps = new Map<string, Catga>();
+  /** A step computes: its process stands, and goes on with what follows the step before all that waited for it. */
+  const compute = async (node: string, what: string) => {
+    const app = apps.get(node);
+    if (!blocking || app === undefined) return;
+    const own = blocks.get(what) ?? { ms: 1_000 + block() * BLOCK, left: block() < 0.1 ? TIMES : 0 };
+    blocks.set(what, own);
+    if (own.left-- <= 0) return;
+    sums.blocks++;
+    network.pause(node);
+    clock.after(own.ms, () => apps.get(node) === app && network.resume(node));
+    await new Promise<void>((resolve) => void app.clock.after(0, resolve));
+  };
+  const step = (flow: Flow, node: string, name: string, ms: number) =>
     flow.step(name, async ({ id }: Step) => {
       await pause(ms);
       did.add(id);
+      await compute(node, id);
       return id;
-    }, { undo: (id) => void undid.add(id) });
+    }, {
+      undo: async (id) => {
+        undid.add(id);
+        await compute(node, `undo ${id}`);
+      },
+    });
   const handlersOf = (node: string) => {
     // types as those of a schema of its input
     const input = {
       "~standard": { version: 1, vendor: "test", validate: (value: Input) => slow(node, value) },
     } as never;
     const body = (child: typeof Parent | undefined) => async (flow: Flow, { root, ms, fails }: Input) => {
-      await step(flow, "first", ms / 4);
+      await step(flow, node, "first", ms / 4);
       if (child !== undefined) {
         const less = { root, ms: ms / 2, fails: fails && ms > 2_000 };
         await Promise.all(["one", "two"].map((name) => flow.send(child, less, { name })));
       }
-      await step(flow, "last", ms / 4);
+      await step(flow, node, "last", ms / 4);
       return fails ? fail("BAD", "it was to fail") : "done";
     };
     const Grandchild = workflow<Input, string, "BAD">("Grandchild", { input });
@@ -79,7 +110,6 @@ export async function simulateChildren(seed: number): Promise<SimulatedChildren>
     return [Grandchild.handle(body(undefined)), Child.handle(body(Grandchild)), Parent.handle(body(Child))];
   };
 
-  const apps = new Map<string, Catga>();
   const start = async (id: string): Promise<void> => {
     try {
       apps.set(id, await catga({ network, id, handlers: handlersOf(id), logger: QUIET }));

@@ -10,7 +10,7 @@ const slow = { timeout: 600_000 };
 
 describe("simulation of runs that start others", () => {
   it("each run ends, no child after its parent, and what a failed run did is undone, whoever dies", slow, async () => {
-    const seen = { children: 0, unstarted: 0, cancelled: 0, done: 0, failed: 0, kills: 0, freezes: 0 };
+    const seen = { children: 0, unstarted: 0, cancelled: 0, done: 0, failed: 0, kills: 0, freezes: 0, blocks: 0 };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateChildren(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/child_simulation.ts ${seed}`);

@@ -1,6 +1,7 @@
 /**
  * Runs that are asked questions and begin anew, under faults, all of it drawn from one seed: nodes are killed and
- * frozen at any moment, connections are cut, messages and answers of the store are lost. Clients tell a run signals,
+ * frozen at any moment, connections are cut, messages and answers of the store are lost; in half of the seeds some
+ * steps, and handlers that answer, compute, so that their process stands still. Clients tell a run signals,
  * and ask it questions, each several times under one id; at the end each signal was taken once, each id has one answer,
  * the answers are numbered without a gap, and each round did its step once, under an id of its own.
  *
@@ -13,7 +14,7 @@
  */
 import { type Asked, type Catga, type Flow, type Result, type Schema, workflow } from "../../mod.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
-import type { Clock, Random } from "../../src/ports/clock.ts";
+import type { Random } from "../../src/ports/clock.ts";
 import { type TestCluster, testCluster } from "../../src/testing/mod.ts";
 import { QUIET } from "../support/quiet.ts";
 import { playSeeds } from "./seeds.ts";
@@ -25,7 +26,7 @@ export interface SimulatedLives {
 }
 
 const SUMS = [
-  ...["kills", "freezes", "lives", "told", "asked", "unanswered", "cancelled", "completed", "late"] as const,
+  ...["kills", "freezes", "blocks", "lives", "told", "asked", "unanswered", "cancelled", "completed", "late"] as const,
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -66,6 +67,10 @@ const QUESTIONS = 5;
 /** How many answers a run of some seeds gives before it ends by itself. */
 const LAST_ANSWER = 6;
 const TRIES = 40;
+/** The longest time for which a step or an answer blocks its process, in ms: longer than others take to take over. */
+const BLOCK = 20_000;
+/** How often a step or an answer blocks at most. */
+const BLOCKS = 3;
 
 /** Simulates one seed. */
 export async function simulateLives(seed: number): Promise<SimulatedLives> {
@@ -92,8 +97,16 @@ class Lives {
   readonly #outliving = new Set<string>();
   /** In these seeds what is handed over goes in parts, because the answers and signals are large. */
   readonly #padding: string;
+  /** In these seeds some steps and answers block their process, which goes on with all that waited. */
+  readonly #blocks: boolean;
+  /** For these blocks: other seeds are as without them. */
+  readonly #block: Random;
+  /** By what computes: for how long, in ms, and how often. */
+  readonly #computes = new Map<string, { readonly ms: number; left: number }>();
   #isOver = false;
-  #clock: Clock | undefined;
+  #cluster: TestCluster | undefined;
+  /** By id: what runs of the nodes that are killed. */
+  readonly #apps = new Map<string, Catga>();
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -103,22 +116,25 @@ class Lives {
     this.#ends = seed % 5 === 3;
     this.#cancels = seed % 11 === 6 && !this.#ends;
     this.#padding = seed % 7 === 4 ? "x".repeat(100_000) : "";
+    this.#blocks = seed % 4 > 1;
+    this.#block = seededRandom(seed + 1_000_000);
   }
 
   async run(): Promise<SimulatedLives> {
-    const handlers = [
-      Loop.handle((flow, state) => this.#races ? this.#racing(flow, state) : this.#waiting(flow, state)),
+    const handlersOf = (node: string) => [
+      Loop.handle((flow, state) => this.#races ? this.#racing(flow, node, state) : this.#waiting(flow, node, state)),
       Pure.handle(async (flow, { round, of }) => {
-        await this.#step(flow, "pure", round);
+        await this.#step(flow, node, "pure", round);
         if (round % 3 === 0) await flow.sleep("some", 40);
         return round === of ? round : flow.again({ round: round + 1, of });
       }),
       Paying.handle(async (flow, { round, ends }) => {
         const paid = flow.callback<string>("paid", { timeout: 200 + 400 * (round % 3) });
         const open = flow.callback<string>("open"); // nobody completes it in time
-        await flow.step("give away", () => {
+        await flow.step("give away", async () => {
           this.#outliving.add(open.token);
           this.#tokens.set(round, (this.#tokens.get(round) ?? new Set()).add(paid.token));
+          await this.#compute(node, `give away ${round}`);
         });
         const { ok, value, error } = await paid.result;
         const next = { round: round + 1, ends: [...ends, ok ? value : error.code] };
@@ -134,15 +150,17 @@ class Lives {
       },
       logger: QUIET,
       timeout: 5_000,
-      node: (id) => id === "client" ? {} : { handlers },
+      node: (id) => id === "client" ? {} : { handlers: handlersOf(id) },
     });
-    this.#clock = cluster.clock;
+    this.#cluster = cluster;
+    for (const id of ["n1", "n2"]) this.#apps.set(id, cluster.app(id));
     try {
       await this.#play(cluster);
     } catch (error) {
       this.#violation(`it threw ${(error as Error).stack}`);
     }
     this.#isOver = true;
+    this.#apps.clear();
     cluster.heal();
     await cluster[Symbol.asyncDispose]();
     return { violations: this.#violations, sums: this.#sums };
@@ -151,7 +169,7 @@ class Lives {
   /** A schema that takes some ms. */
   get #slowly(): Schema<number> {
     const validate = async (value: unknown) => {
-      const clock = this.#clock!;
+      const { clock } = this.#cluster!;
       await new Promise<void>((resolve) => void clock.after(5, resolve));
       return { value: value as number };
     };
@@ -160,30 +178,51 @@ class Lives {
 
   // handlers ----------------------------------------------------------------------------------------
 
-  async #step(flow: Flow, kind: string, round: number): Promise<void> {
-    await flow.step("s", ({ id }) => {
+  async #step(flow: Flow, node: string, kind: string, round: number): Promise<void> {
+    await flow.step("s", async ({ id }) => {
       const key = `${kind} ${round}`;
       const ids = this.#rounds.get(key) ?? new Set();
       this.#rounds.set(key, ids.add(id));
+      await this.#compute(node, key);
     });
   }
 
-  async #waiting(flow: Flow<never, State>, first: State): Promise<State> {
-    await this.#step(flow, "loop", first.round);
+  /** A step computes: its process stands, and goes on with what follows the step before all that waited for it. */
+  async #compute(node: string, what: string): Promise<void> {
+    const app = this.#stand(node, what);
+    if (app !== undefined) await new Promise<void>((resolve) => void app.clock.after(0, resolve));
+  }
+
+  /** Stops a process for a while; returns its app if it does. */
+  #stand(node: string, what: string): Catga | undefined {
+    const cluster = this.#cluster!;
+    const app = this.#apps.get(node);
+    if (!this.#blocks || this.#isOver || app === undefined) return undefined;
+    const own = this.#computes.get(what) ?? { ms: this.#block() * BLOCK, left: this.#block() < 0.1 ? BLOCKS : 0 };
+    this.#computes.set(what, own);
+    if (own.left-- <= 0) return undefined;
+    this.#sums.blocks++;
+    cluster.pause(node);
+    cluster.clock.after(own.ms, () => this.#apps.get(node) === app && cluster.resume(node));
+    return app;
+  }
+
+  async #waiting(flow: Flow<never, State>, node: string, first: State): Promise<State> {
+    await this.#step(flow, node, "loop", first.round);
     let state = first;
     for (let n = 0; n < PER_LIFE; n++) {
       const [bump, asked, stop] = await flow.wait([Bump, Ask, Stop]);
       if (stop !== undefined) return state;
       if (bump !== undefined) state = { ...state, told: state.told + 1, sum: state.sum + bump.value };
-      else if (asked !== undefined) state = this.#answer(asked.value, state);
+      else if (asked !== undefined) state = this.#answer(asked.value, node, state);
       if (this.#ends && state.asked === LAST_ANSWER) return state;
     }
     return flow.again({ ...state, round: state.round + 1 });
   }
 
   /** A handler whose waits race in each life: what the losers took, and it has not seen, is for the next life. */
-  async #racing(flow: Flow<never, State>, first: State): Promise<State> {
-    await this.#step(flow, "loop", first.round);
+  async #racing(flow: Flow<never, State>, node: string, first: State): Promise<State> {
+    await this.#step(flow, node, "loop", first.round);
     let state = first;
     // while its schema takes its time, the other waits take something, too
     const slow = Loop.signal<number>(Bump.name, { input: this.#slowly });
@@ -198,7 +237,7 @@ class Lives {
         state = { ...state, told: state.told + 1, sum: state.sum + got.value };
         bumped = bump();
       } else {
-        state = this.#answer(got.asked, state);
+        state = this.#answer(got.asked, node, state);
         asking = ask();
       }
       if (this.#ends && state.asked === LAST_ANSWER) return state;
@@ -208,9 +247,11 @@ class Lives {
 
   #answer(
     question: Asked<string, Answer>,
+    node: string,
     state: State,
   ): State {
     const asked = state.asked + 1;
+    this.#stand(node, `answer ${question.input}`);
     question.answer({ ordinal: asked, id: question.input, told: state.told, padding: this.#padding });
     return { ...state, asked, questions: [...state.questions, question.id] };
   }
@@ -486,6 +527,7 @@ class Lives {
       if (this.#random() < 0.6) {
         this.#sums.kills++;
         cluster.kill(id);
+        this.#apps.delete(id);
         await cluster.advance(Math.floor(this.#random() * 3_000));
         await this.#startAgain(cluster, id);
       } else {
@@ -501,7 +543,7 @@ class Lives {
   async #startAgain(cluster: TestCluster, id: string): Promise<void> {
     for (let left = 20;; left--) {
       try {
-        return void await cluster.start(id);
+        return void this.#apps.set(id, await cluster.start(id));
       } catch (error) {
         if (left === 0) throw error;
         await cluster.advance(500);

@@ -13,6 +13,7 @@ describe("simulation of runs that are asked questions and begin anew", () => {
     const seen = {
       kills: 0,
       freezes: 0,
+      blocks: 0,
       lives: 0,
       told: 0,
       asked: 0,

@@ -331,8 +331,8 @@ export class DrivenRuns {
    * subscription of the run's messages calls for the run, too, but only once it has a leader.) If this node executes
    * the run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run
    * has continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of
-   * the run, so that the node that begins to execute the run can store its first entry. An execution that was refused or
-   * has failed here does not continue it: messages name this node until another one has stored one.
+   * the run, so that the node that begins to execute the run can store its first entry. An execution that was refused
+   * or has failed here does not continue it: messages name this node until another one has stored one.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const key = keyOf(call.ref);

@@ -8,6 +8,7 @@ import { infoOf } from "./run_suite.ts";
 
 const Order = workflow<void, void, "NO">("Order");
 const Go = Order.signal("Go");
+const Kick = Order.signal("Kick");
 const Parcel = workflow<void, void>("Parcel");
 const Sent = Parcel.signal("Sent");
 
@@ -142,4 +143,49 @@ describe("a run that was started by a step, and that waits for a signal", () => 
     });
     assertEquals(undone, ["pack"]);
   });
+});
+
+describe("a name that an open run has recorded, and that a changed handler calls as something else", () => {
+  type Call = (flow: Flow) => Promise<unknown>;
+  /** By what it is: a call that is pending, and one that has ended. */
+  const KINDS: Readonly<Record<string, readonly [pending: Call, ended: Call | undefined]>> = {
+    step: [
+      (flow) => {
+        const fails = () => Promise.reject(new Error("not now"));
+        return flow.step("pay", fails, { retry: { delay: [3_600_000, 3_600_000] } });
+      },
+      (flow) => flow.step("pay", () => 1),
+    ],
+    sleep: [(flow) => flow.sleep("pay", 3_600_000), (flow) => flow.sleep("pay", 5)],
+    wait: [
+      (flow) => flow.wait(Go, { name: "pay" }),
+      (flow) => flow.wait(Go, { name: "pay", timeout: 5 }),
+    ],
+    callback: [(flow) => flow.callback("pay").result, (flow) => flow.callback("pay", { timeout: 5 }).result],
+  };
+  for (const [before, calls] of Object.entries(KINDS)) {
+    for (const [after, [call]] of Object.entries(KINDS)) {
+      for (const [n, first] of calls.entries()) {
+        if (before === after || first === undefined) continue;
+        it(`a ${before} that ${n === 0 ? "is pending" : "has ended"}, called as a ${after}: the run is stuck, and goes on with its own`, async () => {
+          const waiting = async (flow: Flow) => {
+            await first(flow);
+            await flow.wait(Go, { name: "go on" });
+          };
+          await changed([waiting, async (flow) => void await call(flow)], async (app, run, change) => {
+            unwrap(await app.tell(Kick, run)); // it is replayed
+            while ((await infoOf(app, run)).status !== "stuck") await app.clock.sleep(500);
+            const { pending } = await infoOf(app, run);
+            const { error } = pending.find(({ name }) => name === "")!;
+            const said = `has recorded "pay" as a ${before}, and the handler calls it as a ${after}`;
+            assertEquals([error?.code, error?.message.includes(said)], ["HANDLER_FAILED", true], error?.message);
+            change(0);
+            await (await infoOf(app, run)).retry();
+            while ((await infoOf(app, run)).status === "stuck") await app.clock.sleep(500);
+            unwrap(await app.cancel(Order, run, "enough"));
+          });
+        });
+      }
+    }
+  }
 });

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { AnswersStorm } from "../support/answers_storm.ts";
 import { chances } from "../support/chances.ts";
 import { FlowCluster } from "../support/flow_cluster.ts";
 
@@ -69,4 +70,38 @@ describe("the checker of workflows", await requireNatsServer(), () => {
     assertEquals((await calm()).slice(0, 5), []);
     assertEquals((await frozen()).slice(0, 5), []);
   });
+});
+
+/** Runs that are completed, asked and watched, while one of two nodes is killed now and then. */
+async function answered(root: string, found: RegExp): Promise<string> {
+  await using storm = await AnswersStorm.open({ runs: 4, rounds: 3, latency: 1, http: 1, root });
+  let isOver = false;
+  const played = storm.play()
+    .catch((error) => void storm.violations.push(`${error}`))
+    .finally(() => isOver = true);
+  const seen = () => storm.violations.join("\n");
+  for (let n = 0; !isOver && !found.test(seen()); n++) {
+    await Promise.race([wait(1_500), played]);
+    await storm.kill(n % 2 === 0 ? "a" : "b");
+  }
+  return seen();
+}
+
+describe("the checker of runs that are completed, asked and watched", await requireNatsServer(), () => {
+  for (
+    const [plant, found] of [
+      ["callback-twice", /told ok of .* and /],
+      ["callback-late", /ended with TIMEOUT, and its clients were told ok of/],
+      ["callback-foreign", /a forged token: ok/],
+      ["lives-answers", /has another answer|was answered|NOT_ANSWERED/],
+      ["list-place", /the list gave/],
+      ["flow-last", /forgets how far it is/],
+      ["flow-last-view", /ends with .* views/],
+    ] as [SourcePlant, RegExp][]
+  ) {
+    it(`finds ${plant}`, { timeout: 1_200_000 }, async () => {
+      await using tree = await plantedTree(plant);
+      assertMatch(await chances(5, () => answered(tree.root, found), (text) => found.test(text)), found);
+    });
+  }
 });

@@ -56,7 +56,7 @@ interface Change {
  *   `flow-shown`: a replay shows again what it has shown; `flow-last-view`: a run ends without its last view;
  *   `flow-late-view`: a step shows something after its end;
  *   `flow-view-at`: a signal names a message that has no view.
- *   `flow-progress`: what a step has reported before its attempt failed is lost.
+ *   `flow-progress`: what a step has reported before its attempt failed is lost; `flow-last`: or before it died.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
@@ -483,6 +483,11 @@ const PLANTS = {
     file: "src/flow/execution/drive_recorder.ts",
     from: 'const hasFailed = isOf && before.t === "failed";',
     to: "const hasFailed = false;",
+  }],
+  "flow-last": [{
+    file: "src/flow/execution/attempted_step.ts",
+    from: "ownOf(journal.progress.get(name)?.value);",
+    to: "undefined;",
   }],
   "flow-late-read": [{
     file: "src/flow/execution/drive_recorder.ts",

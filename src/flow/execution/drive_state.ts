@@ -22,7 +22,7 @@ import { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import { DriveTimes } from "./drive_times.ts";
 import { Ends } from "./ends.ts";
-import type { Journal } from "../stored/journal.ts";
+import type { CallKind, Journal } from "../stored/journal.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { decided } from "../stored/recorded_error.ts";
 import { copyOf } from "../stored/recorded_value.ts";
@@ -238,10 +238,10 @@ export class DriveState {
   }
 
   /**
-   * Registers the name of a step, sleep or wait. Throws a `TypeError` if the name is invalid or in use, or if the
-   * function of a step of the run calls this.
+   * Registers the name of a step, sleep, wait or callback. Throws a `TypeError` if the name is invalid or in use, if it
+   * is recorded as that of another kind of call, or if the function of a step of the run calls this.
    */
-  name(name: string): void {
+  name(name: string, kind: CallKind): void {
     this.checkOutside(`the step, sleep or wait ${show(name)}`);
     if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME_LENGTH || !name.isWellFormed()) {
       throw new TypeError(
@@ -250,6 +250,12 @@ export class DriveState {
     }
     if (this.names.has(name)) {
       throw new TypeError(`${this.label} has a step ${show(name)} already: give this one another name`);
+    }
+    const recorded = this.journal.kindOf(name) ?? kind;
+    if (recorded !== kind) {
+      const now = `the handler calls it as a ${kind}`;
+      const advice = "give it another name, or have runs that began before go the old way (flow.version)";
+      throw new TypeError(`${this.label} has recorded ${show(name)} as a ${recorded}, and ${now}: ${advice}`);
     }
     this.names.add(name);
   }

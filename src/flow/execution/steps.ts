@@ -273,7 +273,7 @@ export class Steps {
     const state = this.#state;
     const { journal } = state;
     try {
-      state.name(name);
+      state.name(name, "step");
       checkStep(`step ${name}`, options);
     } catch (error) {
       return state.misused(error);

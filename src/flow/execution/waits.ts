@@ -117,7 +117,7 @@ export class Waits {
       checkUntil(`sleep ${name}`, until);
       this.#mayBeScheduled(name, until);
     };
-    return this.#call(name, check, (call, resolve) => {
+    return this.#call("sleep", name, check, (call, resolve) => {
       const woken = journal.woken.get(name);
       if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
       if (this.#isDecided(call)) return;
@@ -169,7 +169,7 @@ export class Waits {
       this.#open.set(name, signals);
       if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
     };
-    return this.#call<unknown>(name, check, (call, resolve, reject) => {
+    return this.#call<unknown>("wait", name, check, (call, resolve, reject) => {
       /** Lets the handler get the signal with this number, by `deliver`, once its schema has parsed it. */
       const give = (n: number, deliver: (see: () => void) => void) => {
         const told = journal.signal(n);
@@ -201,7 +201,7 @@ export class Waits {
     // the cast is safe: the schema checks any value
     const schema = input as Schema<never, unknown> | undefined;
     try {
-      state.name(name);
+      state.name(name, "callback");
       checkKnown(`callback ${name}`, options, CALLBACK_OPTIONS);
       checkSchema(`callback ${name}: input`, schema);
       if (timeout !== undefined) checkUntil(`callback ${name}: timeout`, timeout);
@@ -334,6 +334,7 @@ export class Waits {
   }
 
   #call<T>(
+    kind: "sleep" | "wait",
     name: string,
     check: () => void,
     go: (call: PendingCall, resolve: (value: T) => void, reject: (error: unknown) => void) => void,
@@ -341,7 +342,7 @@ export class Waits {
   ): Promise<T> {
     const state = this.#state;
     try {
-      state.name(name);
+      state.name(name, kind);
       check();
     } catch (error) {
       return state.misused(error);

@@ -87,6 +87,9 @@ export interface HandOver {
   readonly carried: ReadonlySet<number | string>;
 }
 
+/** What a handler calls under a name. Runs that it starts, and sends, are steps. */
+export type CallKind = "step" | "sleep" | "wait" | "callback";
+
 /** The state of a run: the sum of its stored entries. */
 export class Journal {
   /** Sequence of the last message that was applied; 0: none. */
@@ -141,9 +144,12 @@ export class Journal {
   readonly waits = new SparseMap<string, Timed & { readonly signal: string; readonly callback: boolean }>();
   /**
    * Waits that have ended: by name, `n`, the number of the signal that the wait took (`undefined`: it timed out), and
-   * `index`, the number of the entry.
+   * `index`, the number of the entry. `callback`: true if it was the wait of a callback.
    */
-  readonly took = new SparseMap<string, { readonly n: number | undefined; readonly index: number }>();
+  readonly took = new SparseMap<
+    string,
+    { readonly n: number | undefined; readonly index: number; readonly callback: boolean }
+  >();
   /**
    * By {@link signalKey} of a signal or question: the numbers of those received that no wait has taken, oldest first.
    */
@@ -317,6 +323,25 @@ export class Journal {
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
   }
 
+  /**
+   * Returns what the handler called under this name when it was recorded; `undefined`: nothing is recorded, or only an
+   * outcome that an operator gave by hand.
+   * @decides a name that a changed handler calls as something else
+   */
+  kindOf(name: string): CallKind | undefined {
+    const { outcomes, strays, failures, children, sleeps, woken, waits, took } = this;
+    if (sleeps.has(name) || woken.has(name)) return "sleep";
+    const wait = waits.get(name) ?? took.get(name);
+    if (wait !== undefined) return wait.callback ? "callback" : "wait";
+    return (outcomes.has(name) && !strays.has(name)) || failures.has(name) || children.has(name) ? "step" : undefined;
+  }
+
+  /** Returns true if the wait whose end is recorded belongs to a callback. */
+  #tookCallback({ step, n }: { readonly step: string; readonly n?: number | undefined }): boolean {
+    // a wait that took a signal at once has no other entry
+    return this.waits.get(step)?.callback ?? this.#signals.get(n ?? NaN)?.t === "completed";
+  }
+
   #entry(entry: JournalEntry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
     // the handler has got further than in its failed attempt, so that attempt no longer counts
@@ -386,7 +411,7 @@ export class Journal {
         return;
       case "took":
         if (!this.took.has(entry.step)) this.ends.push(entry.step);
-        this.took.set(entry.step, { n: entry.n, index: this.entries });
+        this.took.set(entry.step, { n: entry.n, index: this.entries, callback: this.#tookCallback(entry) });
         this.waits.delete(entry.step);
         if (entry.n !== undefined) {
           const taken = this.#signals.get(entry.n);

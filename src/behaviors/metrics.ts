@@ -115,6 +115,7 @@ function instrumentsOf(meter: Meter) {
       "Runs of workflows that have not ended, as one of the nodes that handle them has counted them last",
     ),
     stuckRuns: count("catga.workflow.stuck", "{run}", "Runs of workflows that became stuck: somebody has to decide"),
+    callbacks: count("catga.callbacks", "{call}", "Calls of this process that were to complete a callback of a run"),
     losses: count(
       "catga.log.losses",
       "{loss}",
@@ -305,6 +306,8 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
         "catga.workflow": seen.workflow,
         "catga.outcome": outcomes.known(seen.code),
       });
+    case "callback":
+      return instruments.callbacks.add(1, { "catga.outcome": seen.code ?? "ok" });
     case "near-expiry":
       return instruments.nearExpiry.add(1, { "catga.subscription": seen.subscription });
     case "log-lost":

@@ -223,6 +223,29 @@ describe("metrics of workflows", () => {
     ]);
   });
 
+  it("counts calls that were to complete a callback, by outcome", async () => {
+    const Order = workflow<void, unknown>("Order");
+    const token = Promise.withResolvers<string>();
+    const order = Order.handle(async (flow) => {
+      const paid = flow.callback("paid");
+      await flow.step("tell", () => token.resolve(paid.token));
+      return (await paid.result).value;
+    });
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using app = await catga({ handlers: order, behaviors: [metrics()], logger });
+    const run = unwrap(await app.start(Order));
+    for (const [made, value] of [["", 1], [await token.promise, 1], [await token.promise, 2], ["x", 1]] as const) {
+      await app.complete(made, value);
+    }
+    unwrap(await app.result(Order, run));
+    const points = await telemetry.points("catga.callbacks");
+    assertEquals(points.map(({ attributes, value }) => [attributes["catga.outcome"], value]), [
+      ["NO_CALLBACK", 2],
+      ["ok", 1],
+      ["CALLBACK_ENDED", 1],
+    ]);
+  });
+
   it("has how long runs took, and open ones by status, from one of the nodes, and from the other when that is gone", async () => {
     await using cluster = new MemoryCluster();
     const { clock } = cluster;

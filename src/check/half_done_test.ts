@@ -336,6 +336,16 @@ describe("checkRuns", () => {
     assertEquals(await found([paidBy("settled")]), [
       'break: open runs of Order would go on with "settled" without having reached "paid", which is recorded',
     ]);
+    const other = Order.handle(async (flow) => {
+      await flow.step("tell", () => {});
+      await flow.wait(Sent, { name: "paid" });
+      return "";
+    });
+    assertEquals(await found([other]), [
+      "break: open runs of Order would be stuck, or tried again: the handler throws: " +
+      'the run has recorded "paid" as a callback, and the handler calls it as a wait: ' +
+      "give it another name, or have runs that began before go the old way (flow.version)",
+    ]);
     unwrap(await app.complete(paid, "by card"));
     await waits("Sent");
     assertEquals(await found([paidBy("paid", { input: z.string() })]), []);

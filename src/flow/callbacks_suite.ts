@@ -192,6 +192,30 @@ export function callbacksSuite(name: string, options: object, open: () => Promis
       assertEquals(await codeOf(app.complete(await tokens.get("open 2"), 1)), "CALLBACK_ENDED");
     });
 
+    it("that a changed handler does not make: ok is told, and the run shows that nobody takes it, until one does", async () => {
+      const tokens = new Tokens();
+      const Order = workflow<void, unknown>("Order");
+      const order = (name: string) =>
+        Order.handle(async (flow) => {
+          const paid = flow.callback(name);
+          await flow.step("tell", () => tokens.give(name, paid));
+          return (await paid.result).value;
+        });
+      await using harness = await open();
+      const app = await harness.start([order("paid")]);
+      const run = unwrap(await app.start(Order));
+      const token = await tokens.get("paid");
+      const shows = (app: Catga, name: string) =>
+        eventually(`${name}`, async () => (await infoOf(app, run)).pending.some((one) => one.name === name));
+      await shows(app, "callback paid");
+      const changed = await harness.start([order("settled")]);
+      assertEquals(await codeOf(changed.complete(token, 7)), "ok");
+      await shows(changed, "completed callback paid");
+      await shows(changed, "callback settled");
+      const back = await harness.start([order("paid")]);
+      assertEquals(unwrap(await back.result(Order, run, LONG)), 7);
+    });
+
     it("misuse throws at once, and says what to do", async () => {
       const Order = workflow<string, string>("Order");
       const order = Order.handle(async (flow, which) => {

@@ -1,6 +1,7 @@
 /**
  * The server side of an edge: admits HTTP requests. Checks are made in this order: path, method, origin, media type,
- * caller (`authorize`), rate limit, and only then the body. `edge_actions.ts` carries out what they ask for.
+ * caller (`authorize`; of a callback none), rate limit, and only then the body. `edge_actions.ts` carries out what they
+ * ask for.
  * @decides headers of CORS: the answer to a preflight
  */
 import type { Catga } from "../contract/nodes/running_node.ts";
@@ -58,6 +59,8 @@ class EdgeHandler<Given> {
   readonly #bodies: BodyReader;
   readonly #actions: EdgeActions;
   readonly #buckets = new TokenBuckets();
+  /** Buckets of whoever completes callbacks: a stranger must not use up what a caller of that name has. */
+  readonly #callbackBuckets = new TokenBuckets();
   /** Returns the present limit of each caller; `undefined`: the edge has none. */
   readonly #limit: (() => TokenLimit) | undefined;
   readonly #clock: Catga["clock"];
@@ -152,7 +155,21 @@ class EdgeHandler<Given> {
     }
     const media = refusedMediaType(request);
     if (media !== undefined) throw media;
+    const { callbacks } = this.#options;
+    const from = typeof callbacks === "function" ? callbacks(request) : undefined;
+    if (from !== undefined && typeof from !== "string") {
+      throw new TypeError(`callbacks must return a string; got ${show(from)}`);
+    }
+    this.#limited(this.#callbackBuckets, from);
     return this.#actions.complete(request, token, verb !== undefined);
+  }
+
+  /** Throws a refusal if the caller has used up its limit. `identity`: names the caller; `undefined`: all of them. */
+  #limited(buckets: TokenBuckets, identity: string | undefined): void {
+    const wait = this.#limit && buckets.take(identity, this.#limit(), this.#clock.monotonic());
+    if (wait === undefined) return;
+    const seconds = `${Math.ceil(wait / 1_000)}`;
+    throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
   }
 
   #admit(request: Request, place: RouteMatch, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
@@ -163,11 +180,7 @@ class EdgeHandler<Given> {
     if (this.#options.identify !== undefined && typeof identity !== "string") {
       throw new TypeError(`identify must return a string; got ${show(identity)}`);
     }
-    const wait = this.#limit && this.#buckets.take(identity, this.#limit(), this.#clock.monotonic());
-    if (wait !== undefined) {
-      const seconds = `${Math.ceil(wait / 1_000)}`;
-      throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
-    }
+    this.#limited(this.#buckets, identity);
     const { route, run, signal } = place;
     const key = (route.options.key as ((caller: unknown) => unknown) | undefined)?.(caller);
     // events of an empty key, or of none, would be those of all callers

@@ -48,11 +48,13 @@ export interface EdgeHandlerOptions<Given = unknown> {
    */
   parameters?: readonly string[] | undefined;
   /**
-   * True: `POST <base>/callbacks/<token>` completes the callback of a run (`flow.callback`) with its body, and
-   * `POST <base>/callbacks/<token>/fail` with the failure `{ code, message }`. The token is the caller's right:
-   * `authorize` is not asked, and `limit` does not count. No entry may then be named `callbacks`. Default: false.
+   * True, or a function: `POST <base>/callbacks/<token>` completes the callback of a run (`flow.callback`) with its
+   * body, and `POST <base>/callbacks/<token>/fail` with the failure `{ code, message }`. The token is the caller's
+   * right: `authorize` is not asked. The function returns a text that says who calls, such as the address that a proxy
+   * has noted in a header: `limit` counts by it, apart from the callers of entries. With true, all calls of callbacks
+   * share one limit. No entry may then be named `callbacks`. Default: false.
    */
-  callbacks?: boolean | undefined;
+  callbacks?: boolean | ((request: Request) => string) | undefined;
   /** Maximum size of a request's body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
   maxBody?: number | undefined;
   /** Time within which a request's body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
@@ -112,7 +114,10 @@ export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptio
     );
   }
   checkBoolean("handler: credentials", credentials);
-  if (options.callbacks !== undefined) checkBoolean("handler: callbacks", options.callbacks);
+  const { callbacks } = options;
+  if (callbacks !== undefined && typeof callbacks !== "boolean" && typeof callbacks !== "function") {
+    throw new TypeError(`handler: callbacks must be true, false or a function; got ${show(callbacks)}`);
+  }
   const { parameters = [] } = options;
   if (!isStringArray(parameters)) {
     throw new TypeError(`handler: parameters must be an array of names, like ["token"]; got ${show(parameters)}`);

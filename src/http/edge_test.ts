@@ -1228,7 +1228,7 @@ describe("callbacks of an edge", () => {
       const headers = { "content-type": type, cookie: "a=b", origin: "https://pay.example" };
       return handle(new Request(`http://shop.example/api${path}`, { method, headers, ...given }));
     };
-    return { app, run, urls: await given.promise, post, [Symbol.asyncDispose]: () => app.drain() };
+    return { app, run, urls: await given.promise, post, handle, [Symbol.asyncDispose]: () => app.drain() };
   }
 
   it("are completed by whoever has the token, which nobody else needs to allow; a repeated request is 204 again", async () => {
@@ -1267,6 +1267,33 @@ describe("callbacks of an edge", () => {
     ];
     assertEquals(statuses, [400, 400, 400, 405, 415, 404, 404, 403]);
     assertEquals((await post(paid, 1)).status, 204);
+  });
+
+  it("have a limit: one for all, or for each who calls, apart from that of the callers of entries", async () => {
+    const statuses = async (callbacks: EdgeHandlerOptions<undefined>["callbacks"], ...from: string[]) => {
+      await using shop = await begin({ callbacks, limit: { rate: 0.001, burst: 2 }, authorize: () => undefined });
+      const handle = (path: string, headers: Record<string, string>, body: unknown = 1) =>
+        shop.handle(
+          new Request(`http://shop.example/api${path}`, {
+            method: "POST",
+            headers: { "content-type": "application/json", ...headers },
+            body: JSON.stringify(body),
+          }),
+        );
+      const answers = [];
+      for (const one of from) answers.push(await handle("/callbacks/x.y", { "x-real-ip": one }));
+      const last = answers.at(-1)!;
+      if (last.status === 429) {
+        assertEquals([last.headers.get("retry-after"), (await last.json()).code], ["1000", "RATE_LIMITED"]);
+      }
+      // entries have a limit of their own, which callers share
+      const others = [await handle("/order", {}, null), await handle("/order", {}, null)];
+      return [...answers, ...others].map(({ status }) => status);
+    };
+    assertEquals(await statuses(true, "a", "b", "c"), [404, 404, 429, 202, 202]);
+    const from = (request: Request) => request.headers.get("x-real-ip")!;
+    assertEquals(await statuses(from, "a", "b", "a", "b", "a"), [404, 404, 404, 404, 429, 202, 202]);
+    assertEquals(await statuses(() => 7 as never, "a"), [500, 202, 202]);
   });
 
   it("are not there without the option, and take the name callbacks from an entry", async () => {

@@ -214,6 +214,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" | "skipp
       );
     case "notice":
       return info(seen.text);
+    case "callback":
+      return debug(`a callback was to be completed: ${seen.code ?? "ok"}`);
     case "retry":
       return debug(`retrying ${seen.contract}: node ${seen.node} failed (${seen.reason}), attempt ${seen.attempt}`);
     case "bounce":

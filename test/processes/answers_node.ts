@@ -42,12 +42,14 @@ export interface Answer {
 }
 
 /** A line of the file. */
-export type AnswersLine = { readonly run: string; readonly round: number; readonly at: number } & (
-  | { readonly event: "token"; readonly token: string }
-  | { readonly event: "item"; readonly item: number; readonly id: string }
-  | { readonly event: "from"; readonly attempt: number; readonly from: number }
-  | { readonly event: "row"; readonly row: number }
-);
+export type AnswersLine =
+  & { readonly run: string; readonly round: number; readonly at: number }
+  & (
+    | { readonly event: "token"; readonly token: string }
+    | { readonly event: "item"; readonly item: number; readonly id: string }
+    | { readonly event: "from"; readonly attempt: number; readonly from: number }
+    | { readonly event: "row"; readonly row: number }
+  );
 type Noted = AnswersLine extends infer Line ? Line extends unknown ? Omit<Line, "run" | "round" | "at"> : never : never;
 
 /** The run. */

@@ -56,6 +56,8 @@ interface Completion {
 
 /** Codes after which a call is repeated: whether it was carried out is not known. */
 const MAY_REPEAT: ReadonlySet<string> = new Set(["NOT_ENDED", "OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+/** Within so many ms a question is answered, whatever the faults: a run takes questions for the most part of a life. */
+const ANSWERED = 120_000;
 const FIRST: Omit<Life, "rounds"> = { round: 1, ends: [], asked: 0, shown: 0, wrong: [] };
 
 /** A cluster of such processes, with its clients. */
@@ -276,7 +278,9 @@ export class AnswersStorm implements AsyncDisposable {
 
   /** Asks by the app or over HTTP, until there is an answer: whoever carries the question may die. */
   async #ask(run: string, id: string): Promise<Answer> {
+    const late = Date.now() + ANSWERED;
     for (;;) {
+      if (Date.now() > late) throw new Error(`${id} is not answered`);
       if (this.#random() >= this.#options.http) {
         const { ok, value, error } = await this.#app!.ask(Ask, run, id, { id, timeout: 5_000 });
         if (ok) return value;
@@ -410,7 +414,9 @@ export class AnswersStorm implements AsyncDisposable {
       // an attempt begins behind all that could be seen of the one before
       const seen = (this.#progress.get(`${run} ${round}`) ?? []).filter((one) => one.at < line.at);
       const most = Math.max(0, ...seen.map(({ value }) => value));
-      if (line.from < most) this.violations.push(`${at} forgets how far it is: at ${most}, and goes on at ${line.from}`);
+      if (line.from < most) {
+        this.violations.push(`${at} forgets how far it is: at ${most}, and goes on at ${line.from}`);
+      }
       if (line.from > 0) this.sums.wentOn++;
     }
     if (next !== ROWS) this.violations.push(`${at} has done ${next} rows`);

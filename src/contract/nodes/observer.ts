@@ -248,6 +248,8 @@ export type Observation =
     readonly ms: number;
     readonly code: string | undefined;
   }
+  /** This node was asked to complete a callback of a run; `code`: why it was not completed, if it was not. */
+  | { readonly type: "callback"; readonly code: string | undefined }
   /** A run of a workflow has so many entries (stored records) that it may reach the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** A notice in words, which an operator may want to read. */

@@ -22,6 +22,17 @@ export async function completeCallback(
   given: unknown,
 ): Promise<Result<void, never>> {
   if (typeof token !== "string") throw new TypeError("complete takes the token of a callback, which is a text");
+  const completed = await completion(node, notices, token, given);
+  node.app.observer({ type: "callback", code: completed.error?.code });
+  return completed;
+}
+
+async function completion(
+  node: RunsNode,
+  notices: RunNotices,
+  token: string,
+  given: unknown,
+): Promise<Result<void, never>> {
   const callback = readToken(token);
   if (callback === undefined) return ANSWERS.none;
   let outcome: RecordedOutcome;

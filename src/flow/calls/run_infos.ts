@@ -17,7 +17,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { positionOf } from "../../log/format/group_text.ts";
 import { isOwn, isUndo, type Journal, statusOf } from "../stored/journal.ts";
-import { eachOf, type JournalEntry } from "../stored/journal_entry.ts";
+import { callbackKey, eachOf, type JournalEntry } from "../stored/journal_entry.ts";
 import type { EntryFor } from "../stored/notice_queue.ts";
 import type { RunLog } from "../stored/run_log.ts";
 import { isCalled, undecodedAt } from "../stored/run_message.ts";
@@ -315,7 +315,12 @@ function pendingOf(journal: Journal): RunInfo["pending"] {
     ...{ name, attempts: 0, since: new Date(one.since), error: undefined },
     next: "until" in one ? dateOf(one.until) : undefined,
   }));
-  const named = waiting.map((one) => waits.get(one.name)?.callback ? { ...one, name: `callback ${one.name}` } : one);
+  const named = waiting.map((one) => {
+    if (!waits.get(one.name)?.callback) return one;
+    // completed, and not taken for more than a moment: the handler does not call it any more
+    const isCompleted = journal.completed.has(callbackKey(journal.life, one.name));
+    return { ...one, name: `${isCompleted ? "completed " : ""}callback ${one.name}` };
+  });
   const asked = unanswered.map(({ name, id, at }) => ({
     ...{ name: `question ${name} ${id}`, attempts: 0, since: new Date(at), next: undefined, error: undefined },
   }));

@@ -87,7 +87,7 @@ export interface HandOver {
   readonly carried: ReadonlySet<number | string>;
 }
 
-/** What a handler calls under a name. Runs that it starts, and sends, are steps. */
+/** Kind of call that a handler makes under a name. Runs that it starts, and sends, are steps. */
 export type CallKind = "step" | "sleep" | "wait" | "callback";
 
 /** The state of a run: the sum of its stored entries. */

@@ -201,8 +201,11 @@ export interface DurableMessage
 
 /** The time, or the cron schedule, at which a message is to be handled. */
 export type Schedule =
-  /** `ofProcess`: see {@link LogSchedule.ofProcess}. */
-  | { readonly delay: number; readonly ofProcess?: true }
+  /**
+   * `longest`: longest wait since the first message of the id that has waited, in ms. `ofProcess`: see {@link
+   * LogSchedule.ofProcess}.
+   */
+  | { readonly delay: number; readonly longest?: number | undefined; readonly ofProcess?: true }
   | { readonly at: Date }
   | { readonly cron: string; readonly zone: string | undefined };
 

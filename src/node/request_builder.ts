@@ -331,6 +331,7 @@ export class RequestBuilder {
 }
 
 function scheduleOf({ delay, at, cron, zone }: EnqueueOptions): Schedule | undefined {
+  if (typeof delay === "object") return { delay: delay[0], longest: delay[1] };
   if (delay !== undefined) return { delay };
   if (at !== undefined) return { at };
   return cron === undefined ? undefined : { cron, zone };

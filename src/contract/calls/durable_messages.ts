@@ -12,8 +12,24 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
   /**
    * Delay before the message is handled, in ms by the server's clock: 0 to 10 years. Needs nats-server 2.12. Default:
    * 0.
+   *
+   * `[delay, longest]`, with `id`: a debounce. A message takes the place of one of its `id` that still waits, and is
+   * handled when none has come for `delay` ms (1 to 10 years), but at most `longest` ms (`delay` to 10 years) after the
+   * first that has waited since the last one was handled.
+   * @example
+   * ```ts
+   * import { catga, command, unwrap } from "@catga/catga";
+   *
+   * const Index = command<{ page: string; text: string }>("Index", { durable: true });
+   * const indexed = Promise.withResolvers<string>();
+   * await using app = await catga({ handlers: Index.handle(({ text }) => indexed.resolve(text)) });
+   * for (const text of ["a", "ab", "abc"]) {
+   *   unwrap(await app.enqueue(Index, { page: "7", text }, { id: "7", delay: [100, 1_000] }));
+   * }
+   * console.log(await indexed.promise); // abc
+   * ```
    */
-  delay?: number | undefined;
+  delay?: number | readonly [delay: number, longest: number] | undefined;
   /**
    * Earliest time at which the message is handled, before the year 2262, by this process's clock; `publish` and
    * `enqueue` translate it to the server's clock. Needs nats-server 2.12. Default: at once.
@@ -189,11 +205,24 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   else checkKnown(at, options, ENQUEUE_OPTIONS);
   checkSending(at, options);
   const { delay, at: when, cron, id } = options;
-  if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
+  if (typeof delay === "object" && delay !== null) checkLongest(at, delay, id);
+  else if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
   checkScheduleTimes(at, options);
   const given = Number(delay !== undefined) + Number(when !== undefined) + Number(cron !== undefined);
   if (given > 1) throw new TypeError(`${at}: give one of delay, at and cron`);
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
+}
+
+/** Throws if a delay with a longest wait is invalid. */
+function checkLongest(at: string, given: readonly unknown[], id: string | undefined): void {
+  if (!Array.isArray(given) || given.length !== 2) {
+    throw new TypeError(`${at}: delay is ms, or [ms, longest ms]; got ${show(given)}`);
+  }
+  const [delay, longest] = given;
+  checkNumber(`${at}: delay, its first number`, delay, 1, TEN_YEARS, "ms");
+  checkNumber(`${at}: delay, its longest wait`, longest, delay, TEN_YEARS, "ms");
+  if (id !== undefined) return;
+  throw new TypeError(`${at}: a delay with a longest wait needs an id, which its messages share`);
 }
 
 /**

@@ -15,6 +15,15 @@ export function plannedDue(schedule: Schedule, clock: Clock): number | string {
 }
 
 /**
+ * Returns the time by which a schedule made now is due at the latest, however often it is replaced, by this process's
+ * monotonic clock; `undefined`: there is none.
+ */
+export function latestDue(schedule: Schedule, clock: Clock): number | undefined {
+  if (!("delay" in schedule) || schedule.longest === undefined) return undefined;
+  return clock.monotonic() + schedule.longest;
+}
+
+/**
  * Converts a due time of this process's monotonic clock to the server's time, in ms since 1970. The result is never
  * earlier than the due time, and not before the present time. A cron expression stays unchanged.
  */
@@ -27,7 +36,10 @@ export function timeOf(due: number | string, clock: Clock, stream: LogStream): n
 
 /** Describes the time that the program has given for a schedule, for an error's text. */
 export function textOf(schedule: Schedule): string {
-  if ("delay" in schedule) return `delay ${schedule.delay}`;
+  if ("delay" in schedule) {
+    const { delay, longest } = schedule;
+    return `delay ${longest === undefined ? delay : `[${delay}, ${longest}]`}`;
+  }
   if ("at" in schedule) return `at ${schedule.at.toISOString()}`;
   const { cron, zone } = schedule;
   return `cron ${JSON.stringify(cron)}${zone === undefined ? "" : ` and zone ${JSON.stringify(zone)}`}`;

@@ -50,9 +50,13 @@ export interface OverwriteOptions {
 export interface Replacement {
   /**
    * Makes the message to be stored. `version`: number of this operation's writes that were stored before. `notBefore`:
-   * earliest time at which a schedule for one time may fire, by the server's clock.
+   * earliest time at which a schedule for one time may fire, by the server's clock. `replaced`: the schedule of another
+   * writer in whose place it is stored; `undefined`: none, or it has fired.
    */
-  write(stream: LogStream, options: { version: number; notBefore: number }): Written;
+  write(
+    stream: LogStream,
+    options: { version: number; notBefore: number; replaced?: StoredMessage | undefined },
+  ): Written;
   /** Returns true if a stored message is this replacement, stored by an earlier attempt. */
   isOwn(found: StoredMessage): boolean;
   /** Returns true if the stored message of another writer must not be replaced. */
@@ -68,6 +72,11 @@ export interface Replacement {
    * message in place of a schedule that is firing already; then both take effect.)
    */
   readonly patient: boolean;
+  /**
+   * True: a schedule for one time that is due now, or soon, fires (the operation waits for that, for
+   * {@link MAX_FENCES} fences at most), and is not replaced: else one that is replaced again and again never fires.
+   */
+  readonly letsFire?: boolean;
   /** True: a paused cron fires again. False or absent: a cron that replaces a paused one is paused, too. */
   readonly resumes?: boolean;
   /** Verb that errors use for the operation, such as "stored". */
@@ -107,6 +116,8 @@ class Overwriting {
    * `undefined`: no write is known to have stored it.
    */
   #goneFrom: number | undefined;
+  /** The replaced schedule; `undefined`: none. */
+  #replaced: StoredMessage | undefined;
   /** Due time of the replaced schedule, by the server's clock. */
   #replacedDue = Infinity;
   /** The paused cron that is replaced; `undefined`: the replaced message is none. */
@@ -186,11 +197,17 @@ class Overwriting {
       }
     }
     const { clock } = this.#options;
+    if (this.#replacement.letsFire && due <= stream.latestServerTime + SOON && this.#fences < MAX_FENCES) {
+      await delay(clock, Math.max(0, due + NEAR - stream.serverTime));
+      await this.#fence(stream);
+      return undefined;
+    }
     const firing = this.#replacement.patient ? 0 : firesWithin(stream, found);
     if (firing > 0 && clock.monotonic() + firing < this.#until) {
       await delay(clock, firing);
       return undefined;
     }
+    this.#replaced = found;
     this.#replacedDue = this.#dueOfReplaced(stream, found);
     this.#replacedCron = cronOf(found);
     this.#paused = this.#replacement.resumes ? undefined : pausedCronOf(found);
@@ -212,6 +229,7 @@ class Overwriting {
         this.#unknown("it has fired, or the schedule that it replaced has fired and removed it", undefined),
       );
     }
+    this.#replaced = undefined;
     this.#replacedDue = Infinity;
     this.#replacedCron = undefined;
     this.#paused = undefined;
@@ -288,7 +306,7 @@ class Overwriting {
   async #write(stream: LogStream, expect: number, { held }: { readonly held: boolean }): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;
     const { data, options } = this.#stayingPaused(
-      this.#replacement.write(stream, { version: this.#version, notBefore }),
+      this.#replacement.write(stream, { version: this.#version, notBefore, replaced: this.#replaced }),
     );
     const written = await stream.append(this.#subject, data, {
       ...options,
@@ -366,6 +384,8 @@ class RefusedSchedule extends Error {
 const HELD = 10_000;
 /** Maximum difference between the clocks of a cluster's servers, in ms. */
 const NEAR = 50;
+/** Time before which a schedule is not replaced any more that is to fire, in ms: most writes take less. */
+const SOON = 250;
 /**
  * Maximum number of fences for which the operation waits for an old schedule to fire: the schedule may not be due at
  * the first fence, or its firing may fail.

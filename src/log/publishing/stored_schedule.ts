@@ -78,6 +78,12 @@ export function pausedCronOf(message: StoredMessage): PausedCron | undefined {
   };
 }
 
+/** Returns the time by which a stored schedule is due at the latest, in ms since 1970; `Infinity`: there is none. */
+export function latestOf(found: StoredMessage): number {
+  const latest = Number(header(found, LATEST_HEADER));
+  return isNotNegative(latest) && header(found, "Nats-Schedule") !== undefined ? latest : Infinity;
+}
+
 /** Returns the value of a message's header; `undefined`: absent. */
 export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
@@ -90,6 +96,11 @@ export function header({ headers = {} }: StoredMessage, name: string): string | 
 export const HELD_HEADER = "Catga-Held";
 /** Header of a paused cron (`paused_schedule.ts`): what makes it a schedule again, as JSON. */
 export const PAUSED_HEADER = "Catga-Paused";
+/**
+ * Header of a schedule with a longest wait: the time by which it is due at the latest, in ms since 1970 by the server's
+ * clock. What replaces it is due by then, too.
+ */
+export const LATEST_HEADER = "Catga-Latest";
 export const ONCE = "once";
 
 /** Maximum delay with which the server fires a cron, in ms. */

@@ -21,7 +21,8 @@ import { type LoggedMeta, payloadOf } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import type { Replacement } from "./schedule_write.ts";
 import type { PlannedSchedule, Publication } from "./publication.ts";
-import { plannedDue, timeOf, unsupported } from "./schedule_time.ts";
+import { latestDue, plannedDue, timeOf, unsupported } from "./schedule_time.ts";
+import { LATEST_HEADER, latestOf } from "./stored_schedule.ts";
 
 /** A message for the stream: its subject, data and options. */
 export interface StreamMessage {
@@ -86,6 +87,7 @@ export class StreamMessages {
     return {
       schedule,
       due: plannedDue(schedule, this.#clock),
+      latest: latestDue(schedule, this.#clock),
       id,
       subject: scheduleSubject(this.#options.namespace, name, id),
     };
@@ -143,10 +145,11 @@ export class StreamMessages {
       options: { id: id === undefined ? group : givenId(contract.name, id), ttl },
     };
     if (planned === undefined) return unscheduled;
-    const { schedule, due, subject } = planned;
+    const { schedule, due, latest, subject } = planned;
     const lacking = unsupported(due, stream.abilities);
-    // a message that is due already is stored unscheduled; if it has an id, a schedule with that id is taken back
-    if (typeof due === "number" && due <= this.#clock.monotonic()) {
+    // a message that is due already is stored unscheduled; if it has an id, a schedule with that id is taken back. One
+    // with a longest wait is not: the log takes a message of an id once in a while
+    if (typeof due === "number" && latest === undefined && due <= this.#clock.monotonic()) {
       return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
     }
     if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
@@ -154,9 +157,19 @@ export class StreamMessages {
     const ofProcess = "delay" in schedule ? schedule.ofProcess : undefined;
     const write = (
       stream: LogStream,
-      { version, notBefore }: { readonly version: number; readonly notBefore: number },
+      { version, notBefore, replaced }: {
+        readonly version: number;
+        readonly notBefore: number;
+        readonly replaced?: StoredMessage | undefined;
+      },
     ) => {
-      const time = timeOf(due, this.#clock, stream);
+      const last = latest === undefined
+        ? undefined
+        : Math.min(Number(timeOf(latest, this.#clock, stream)), replaced === undefined ? Infinity : latestOf(replaced));
+      const own = timeOf(due, this.#clock, stream);
+      const time = typeof own === "number" && last !== undefined
+        ? Math.max(stream.latestServerTime, Math.min(own, last))
+        : own;
       const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.#clock.now());
       const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : counted?.server ?? time;
       const cron = typeof time === "string" && counted === undefined ? { cron: time, zone } : undefined;
@@ -167,6 +180,7 @@ export class StreamMessages {
         options: {
           id: version === 0 ? group : `${group}.${version}`,
           schedule: { at, zone, target: category, ttl, ofProcess },
+          ...(last !== undefined && { headers: { [LATEST_HEADER]: `${last}` } }),
         },
       };
     };
@@ -177,7 +191,10 @@ export class StreamMessages {
     const isOwn = ({ data }: StoredMessage) => isPublication(data, { endpoint, first });
     return {
       subject,
-      replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
+      replacement: {
+        ...{ write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
+        letsFire: latest !== undefined,
+      },
     };
   }
 }

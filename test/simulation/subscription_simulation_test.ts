@@ -172,6 +172,10 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
   });
 
+  it("has a message that is replayed end the run of an earlier one of its key", () => {
+    played(CANCEL + 150_345);
+  });
+
   it("counts what fills a batch once, also when it takes the place of another one at a limit", () => {
     played(9_500_001);
   });

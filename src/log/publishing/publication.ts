@@ -18,7 +18,7 @@ export interface PlannedSchedule {
   readonly schedule: Schedule;
   /** Time at which the message is due, by the monotonic clock; a string: a cron expression. */
   readonly due: number | string;
-  /** Time by which it is due at the latest if it waits for nothing else, by the monotonic clock; absent: always `due`. */
+  /** Time by which it is due at the latest, however often it is replaced, by the monotonic clock; absent: none. */
   readonly latest?: number | undefined;
   /** Id of the schedule. */
   readonly id: string;

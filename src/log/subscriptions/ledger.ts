@@ -1378,6 +1378,7 @@ export class Ledger {
     item.found = -1; // what ran before the replay is no attempt behind it
     item.counted = undefined;
     item.isFinal = false;
+    if (item.inHand !== undefined) this.#replaceEarlier(item);
     this.#commit.change(item);
     this.#commit.runsAfter(item);
   }

@@ -10,18 +10,8 @@
  * the time between them: this process may have been paused.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
+import { HOLDER_BOUNCES_FOR } from "../../ports/evidence_of_life.ts";
 
-/** Time for which a node may lose its connection without losing its idempotency claims, in ms. */
-export const CUT = 4_000;
-/**
- * Maximum time between two reconnect attempts of nats.js: 250 ms (`src/nats/connection/connection.ts`), and up to 1 s
- * of jitter with TLS.
- */
-const REDIAL = 1_250; // ms
-/** Time that the handshake of a reconnect may take on a busy machine. */
-const HANDSHAKE = 750; // ms
-/** Time for which pings to a process must bounce until the process counts as gone, in ms. */
-const HOLDER_BOUNCES_FOR = CUT + REDIAL + HANDSHAKE;
 /** Pause between the bounce of a ping and the next ping to the same process. */
 const PING_INTERVAL = 250; // ms
 /** Maximum time between two bounces that prove that the process was absent between them. */

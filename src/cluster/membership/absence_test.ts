@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { freeClaimsAtFirstBounce } from "../../../test/processes/plants.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Absence, CUT } from "./absence.ts";
+import { CUT } from "../../ports/evidence_of_life.ts";
+import { Absence } from "./absence.ts";
 
 /** Time for which pings must bounce until a process counts as gone, in ms. */
 const ABSENT = 6_000;

@@ -21,7 +21,8 @@
  */
 import type { Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
-import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/watchdog.ts";
+import { MOVING_BOUNCES_FOR, PROCESS_BOUNCES_FOR, RECONNECT_GRACE } from "../../ports/evidence_of_life.ts";
+import type { ReconnectGrace } from "../wire/watchdog.ts";
 import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
 import type { OwnRecordOptions } from "./own_record.ts";
@@ -189,16 +190,12 @@ export class FailureDetector {
     const { clock, grace, membership, server, self } = this.#options;
     const now = clock.monotonic();
     const accused = member.accusedAt >= 0 && now - member.accusedAt < PERIOD;
-    const first = member.bouncedAt < 0;
-    if (first) member.bouncedAt = now;
+    const first = member.bounces.add(now);
     if (!grace.running) {
       if (member.recordGone) return membership.removeMember(member, "bounced");
       if (accused) return this.#removeRecord(member);
-      if (
-        !first && now - member.bouncedAt >= (server().clustered ? MEMBER_BOUNCES_FOR_ON_SEVERAL : MEMBER_BOUNCES_FOR)
-      ) {
-        return this.#dead(member);
-      }
+      const needed = server().clustered ? MOVING_BOUNCES_FOR : PROCESS_BOUNCES_FOR;
+      if (member.bounces.lastedFor(needed, now)) return this.#dead(member);
     }
     // ping the dead node's successor: it may be dead as well, and the dead node no longer pings it
     if (first && pinged) {
@@ -246,13 +243,3 @@ function successorsOf(id: string, members: readonly Member[]): Member[] {
 
 /** Time between two rounds of pings, in ms. */
 const PERIOD = 1_000;
-/**
- * Minimum time between the first bounce and the bounce that removes a node's record, in ms: a period, less the
- * inaccuracy of timers.
- */
-const MEMBER_BOUNCES_FOR = 900;
-/**
- * Like {@link MEMBER_BOUNCES_FOR}, for a cluster with several servers: a live node needs up to 1.7 s to move to another
- * server (`docs/internals/measurements.md`).
- */
-const MEMBER_BOUNCES_FOR_ON_SEVERAL = 2_900;

@@ -3,6 +3,7 @@
  * events that follow a change, with the contracts that each handles. `membership.ts` decides what makes a node a
  * member, and what ends its membership.
  */
+import { Bounces } from "../../ports/evidence_of_life.ts";
 import type { NodeChange, NodeInfo } from "../../contract/nodes/node_info.ts";
 import type { Observer } from "../../contract/nodes/observer.ts";
 import { firstIndex } from "../../data/binary_search.ts";
@@ -174,8 +175,8 @@ export class Member {
    * it is alive; requests then prefer other nodes.
    */
   suspect = false;
-  /** Time of the first bounce of a frame to the node since it last showed that it is alive; -1: none. */
-  bouncedAt = -1;
+  /** Frames to the node that have bounced since it last showed that it is alive. */
+  readonly bounces: Bounces = new Bounces();
   /**
    * Time at which a node on another server last reported that frames to this member bounce on that server; -1: never.
    */
@@ -202,7 +203,8 @@ export class Member {
 
   /** Forgets earlier bounces of frames to the node, and other nodes' reports of bounces. */
   clearBounces(): void {
-    this.bouncedAt = this.accusedAt = -1;
+    this.bounces.clear();
+    this.accusedAt = -1;
   }
 }
 

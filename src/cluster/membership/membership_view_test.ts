@@ -91,13 +91,13 @@ describe("MembershipView", () => {
     const { view, logged } = setUp();
     view.put(info("b"), 1);
     const member = view.get("b")!;
-    member.bouncedAt = 5;
+    member.bounces.add(5);
     view.suspect(member);
     view.suspect(member);
     view.trust(member);
     view.trust(member);
     assertEquals(logged, ["join b", "suspect b", "alive b"]);
-    assertEquals(member.bouncedAt, -1);
+    assertEquals(member.bounces.lastedFor(0, 5), false);
     view.suspect(member);
     view.remove("b", "leave");
     view.restore(member);

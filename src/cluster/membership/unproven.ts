@@ -5,6 +5,7 @@
  * server. Against floods of records, the number of kept records, and of pings a second for all of them together, is
  * limited. The `Prover` sends the pings.
  */
+import { Bounces, PROCESS_BOUNCES_FOR } from "../../ports/evidence_of_life.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
@@ -38,8 +39,8 @@ interface UnprovenRecord {
   readonly revision: number;
   /** Number of pings sent to the record's process. */
   pings: number;
-  /** Time of the first bounce of a ping to the record's process, by the monotonic clock; -1: none. */
-  bouncedAt: number;
+  /** Pings to the record's process that have bounced. */
+  readonly bounces: Bounces;
   /** True if the record was removed from the unproven records; it may still be in a queue, which then skips it. */
   gone: boolean;
   /** Time at which the next ping to the record's process is due, by the monotonic clock. */
@@ -95,7 +96,7 @@ export class Unproven {
       info,
       revision,
       pings: 0,
-      bouncedAt: same ? known.bouncedAt : -1,
+      bounces: same ? known.bounces : new Bounces(),
       gone: false,
       dueAt: 0,
     };
@@ -138,8 +139,8 @@ export class Unproven {
     if (pending === undefined) return;
     this.#answered(pending);
     const now = this.#options.clock.monotonic();
-    if (pending.bouncedAt < 0) pending.bouncedAt = now;
-    else if (now - pending.bouncedAt >= RECORD_BOUNCES_FOR && this.#options.conclusive()) {
+    if (pending.bounces.add(now)) return;
+    if (pending.bounces.lastedFor(PROCESS_BOUNCES_FOR, now) && this.#options.conclusive()) {
       this.#options.gone(pending.info, pending.revision);
     }
   }
@@ -251,11 +252,6 @@ const TICK_INTERVAL = 20; // ms
  * responders) for up to 30 ms after a start (`docs/internals/measurements.md`).
  */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
-/**
- * Minimum time between the first bounce and the bounce that shows that a process does not exist, in ms; as in
- * `failure_detector.ts`.
- */
-const RECORD_BOUNCES_FOR = 900;
 
 /** Dependencies of a {@link Prover} on its node. */
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {

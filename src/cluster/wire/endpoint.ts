@@ -229,7 +229,7 @@ export class Endpoint {
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
     // forget bounces: a process that was gone before this one was cut off may be back
-    for (const peer of this.#peers.values()) peer.bouncedAt = -1;
+    for (const peer of this.#peers.values()) peer.bounces.clear();
     if (state !== "connected") return;
     this.turn.measure();
     this.grace.begin();

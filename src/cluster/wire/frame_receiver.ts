@@ -101,7 +101,8 @@ export class FrameReceiver {
     if (peer.lastSeenAt < 0 || peer.pingedAt >= 0) this.#options.observed(peer);
     peer.lastSeenAt = now;
     peer.late = late;
-    peer.pingedAt = peer.bouncedAt = -1;
+    peer.pingedAt = -1;
+    peer.bounces.clear();
     let index = 0;
     let [ping, asked] = [-1, -1];
     let askedShapes: ShapesAskedItem | undefined;

@@ -11,7 +11,7 @@ import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 import type { Peer } from "./peer.ts";
-import { MAY_RETURN } from "./watchdog.ts";
+import { MAY_RETURN } from "../../ports/evidence_of_life.ts";
 
 /** A request that is answered by a stream. */
 interface StreamRequest {
@@ -136,7 +136,7 @@ export class OpenStreams {
     const question = ++this.#ticks % QUESTION === 0;
     const pinged = new Set<Peer>();
     for (const { peer, line, ctx } of this.#open) {
-      if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
+      if (peer.bounces.lastedFor(MAY_RETURN, now)) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process is gone"));
       } else if (question && line.asked === MAX_QUESTIONS) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));

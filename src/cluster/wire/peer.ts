@@ -3,6 +3,7 @@
  * from it, and pings it. Its `FrameSender` gathers the outgoing frames; requests without an answer are in its ledger.
  * The `PeerTable` has all peers of this process.
  */
+import { Bounces, LONGEST_SILENCE, SILENT_FOR } from "../../ports/evidence_of_life.ts";
 import { type Call, callPrefix } from "./call.ts";
 import { nodeOf } from "../../contract/nodes/subjects.ts";
 import type { PingItem, PongItem, ProgressItem } from "./frame.ts";
@@ -57,8 +58,8 @@ export class Peer {
   lastSeenAt = -1;
   /** Lateness of the peer's last frame, in ms: how much longer its way took than that of the fastest frame. */
   late = 0;
-  /** Time of the first bounce of a frame since the peer was last seen, by the monotonic clock; -1: none. */
-  bouncedAt = -1;
+  /** Frames that have bounced since the peer was last seen. */
+  readonly bounces: Bounces = new Bounces();
   /** Number of the last frame to the peer that bounced; frames sent after it may have arrived. */
   bouncedSeq = 0;
   /** Time at which the oldest unanswered ping to the peer was sent, by the monotonic clock; -1: none. */
@@ -223,10 +224,6 @@ export class Peer {
   }
 }
 
-/** Time without an answer to a ping after which a process with a fast link is suspect, in ms. */
-const SILENT_FOR = 500;
-/** Time without an answer to a ping after which any process is suspect, in ms, however slow the link. */
-const LONGEST_SILENCE = 3_000;
 /** Factor by which the remembered shortest time of a pong may grow with each slower pong. */
 const SLOWER = 1.01;
 /** Maximum length of one element in a pong's list of requests, as text: the digits of a frame's number, and a comma. */

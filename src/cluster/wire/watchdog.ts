@@ -6,6 +6,7 @@
  * @decides requests without an answer: pings, and what bounces and silence mean
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
+import { MAY_RETURN, RECONNECT_GRACE } from "../../ports/evidence_of_life.ts";
 import { stoodStill } from "../../ports/standstill.ts";
 import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Peer } from "./peer.ts";
@@ -67,7 +68,7 @@ export class Watchdog {
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
-    if (peer.bouncedAt < 0) peer.bouncedAt = clock.monotonic();
+    peer.bounces.add(clock.monotonic());
     peer.bouncedSeq = Math.max(peer.bouncedSeq, seq);
     peer.pingedAt = peer.lastSeenAt = -1; // reset, so that the next frame of the process counts as a sign of life
     peer.ledger.undelivered(seq, "BOUNCED");
@@ -87,9 +88,7 @@ export class Watchdog {
     for (const peer of connected() ? owing : []) {
       // a live process may be moving to another server, or leaving: its answer may still come for some time
       const mayAnswer = clustered() || peer.leaving;
-      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
-        this.#gone(peer, peer.bouncedSeq);
-      }
+      if (mayAnswer && peer.bounces.lastedFor(MAY_RETURN, now)) this.#gone(peer, peer.bouncedSeq);
       if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > peer.patience) this.#options.observed(peer, "silent");
       if (now - peer.lastPingAt < Math.max(PING_EVERY, PING_EACH * owing.length)) continue;
       if (peer.ledger.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
@@ -110,8 +109,6 @@ const CHECK_EVERY = 50; // ms
 const OWED = 50; // ms without an answer until the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms: interval of pings for each process that owes an answer, if there are more than 20
-/** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
-export const MAY_RETURN = 3_000;
 
 /**
  * The grace: the time after this node's own reconnect in which bounces and silence of other nodes prove nothing. An
@@ -135,12 +132,6 @@ export class ReconnectGrace {
     return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
   }
 }
-
-/**
- * Duration of the grace, in ms: all live processes reconnect to a single server within it. They took up to 1.7 s
- * (docs/internals/measurements.md).
- */
-export const RECONNECT_GRACE = 2_500;
 
 /** Options of a {@link BounceProbe}. */
 interface BounceProbeOptions {

@@ -17,7 +17,8 @@ import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, outcomeOf, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogApp, LogHost } from "../log_host.ts";
-import { type CapableNode, LEADER_BOUNCES_FOR } from "./leader_election.ts";
+import { LEADER_BOUNCES_FOR, PROCESS_BOUNCES_FOR } from "../../ports/evidence_of_life.ts";
+import type { CapableNode } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
 import type { ReportedRun } from "./late_outcome.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
@@ -142,7 +143,7 @@ async function ask(
       return;
     }
     const absent = app.absent(endpoint);
-    const bouncesFor = endpoint === last ? LEADER_BOUNCES_FOR : NODE_BOUNCES_FOR;
+    const bouncesFor = endpoint === last ? LEADER_BOUNCES_FOR : PROCESS_BOUNCES_FOR;
     if (!nodes().some((node) => node.endpoint === endpoint) || absent >= bouncesFor) return void silent.delete(node);
     await delay(clock, absent > 0 ? FIRST_PAUSE : doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }
@@ -192,13 +193,6 @@ function isNewer(run: ReportedRun, known: ReportedRun | undefined): boolean {
 
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
-/**
- * Time in ms for which NATS must have answered every ping to a node with "no responders" until the new leader goes on
- * without the node's answer: the time after which other nodes remove the node's record
- * (`src/cluster/membership/failure_detector.ts`). For the last leader, whose lease is over as well,
- * {@link LEADER_BOUNCES_FOR} is enough.
- */
-const NODE_BOUNCES_FOR = 900;
 /** Time that all nodes together get to tell a new leader what they run, in ms. */
 const PATIENCE = 3_000;
 /** Maximum number of message ids accepted from one node. */

@@ -77,11 +77,6 @@ export function turnOf(place: number): number {
 }
 
 /**
- * Time in ms for which NATS must have answered every ping to a leader with "no responders" until the leader's process
- * counts as ended. It is long enough for a process that has only lost its connection, and dials again after 250 ms.
- */
-export const LEADER_BOUNCES_FOR = 600;
-/**
  * Time without a renewal of the leader's lease after which other nodes take the lead, in ms. The leader itself stops
  * handing out messages before this time has passed (`leases.ts`).
  */

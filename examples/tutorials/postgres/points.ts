@@ -11,7 +11,7 @@ const give = store.handler(async ({ guest, nights }: Booking, _ctx, tx) => {
 });
 
 const points = Booked.on(async (booking, ctx) => {
-  await give(booking, ctx); // when this is done, the transaction has committed
+  await give(booking, ctx); // done: the transaction has committed
   if (process.argv[2] === "die") process.kill(process.pid, "SIGKILL");
   console.log(`room ${booking.room} is done`);
 }, { name: "points", from: "start" });

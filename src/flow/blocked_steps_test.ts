@@ -9,6 +9,9 @@ import { QUIET } from "../../test/support/quiet.ts";
 const Compute = workflow<{ readonly fails: boolean }, string, "NO">("Compute");
 const Throws = workflow<{ readonly undo: boolean; readonly why: Why }, string, "NO">("Throws");
 const Other = workflow<string, string>("Other");
+const Told = workflow<void, number>("Told");
+const More = Told.signal<number>("More");
+const SIGNALS = 60;
 /** Time in which a run ends after its step has blocked two processes, in ms. */
 const LIMIT = 60_000;
 
@@ -119,6 +122,43 @@ describe("a step that blocks its process", () => {
         await cluster.until(cluster[Symbol.asyncDispose]());
       });
     }
+  }
+});
+
+describe("a step that blocks its process, whose connection breaks meanwhile", () => {
+  for (const ms of [17_000, 40_000]) {
+    it(`for ${ms} ms, while its run is told signals: has an outcome (it ran at each node in turn)`, async () => {
+      const begun: string[] = [];
+      const handlers = (id: string) =>
+        Told.handle(async (flow) => {
+          await flow.step("compute", async () => {
+            begun.push(id);
+            cluster.network.pause(id);
+            cluster.network.cut(id);
+            cluster.clock.after(ms / 2, () => cluster.network.restore(id));
+            cluster.clock.after(ms, () => cluster.network.resume(id));
+            await delay(cluster.network.clockOf(id), 0);
+          }, { timeout: 2 * ms });
+          let sum = 0;
+          for (let n = 0; n < SIGNALS; n++) sum += await flow.wait(More);
+          return sum;
+        });
+      const cluster = await testCluster(["a", "b", "client"], {
+        time: "manual",
+        logger: QUIET,
+        node: (id) => id === "client" ? {} : { handlers: handlers(id) },
+      });
+      const app = cluster.app("client");
+      unwrap(await cluster.until(app.start(Told, undefined, { id: "1" })));
+      for (let n = 0; n < SIGNALS; n++) {
+        await cluster.advance(2_000);
+        unwrap(await cluster.until(app.tell(More, "1", 1)));
+      }
+      await cluster.advance(2 * ms + LIMIT);
+      assertEquals(unwrap(await cluster.until(app.result(Told, "1"))), SIGNALS);
+      assertLess(begun.length, 4, begun.join(", "));
+      await cluster.until(cluster[Symbol.asyncDispose]());
+    });
   }
 });
 

@@ -93,8 +93,7 @@ export class DriveRecorder {
   readonly #ends: Ends;
   /** True once a message was read that says that another node executes the run. */
   #lost = false;
-  /** Epoch of the log ({@link RunLog.epoch}), and life of the run, in which the steps of this execution began. */
-  readonly #epoch: number;
+  /** Life of the run in which the steps of this execution began. */
   readonly #life: number;
   /** Time at which this node was last known to execute the run, by the monotonic clock. */
   #confirmed: number;
@@ -154,7 +153,6 @@ export class DriveRecorder {
   constructor(drive: RecordedDrive, mustHold: boolean, readAt = drive.host.clock.monotonic()) {
     this.#drive = drive;
     this.#host = drive.host;
-    this.#epoch = drive.host.log.epoch;
     this.#life = drive.journal.life;
     this.#confirmed = readAt;
     this.#ref = drive.ref;
@@ -497,10 +495,11 @@ export class DriveRecorder {
 
   /**
    * True if the node that executes the run now is told how attempts have ended here: not if the store may have lost
-   * what led to these steps, and not in another life, which has other steps.
+   * what led to these steps (the read that has found the other node has found it, but the connection may have broken
+   * since), and not in another life, which has other steps.
    */
   get #isTold(): boolean {
-    return this.#lost && this.#host.log.epoch === this.#epoch && this.#journal.life === this.#life;
+    return this.#lost && this.#journal.sure === this.#host.log.epoch && this.#journal.life === this.#life;
   }
 
   /**

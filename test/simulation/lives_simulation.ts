@@ -69,8 +69,6 @@ const LAST_ANSWER = 6;
 const TRIES = 40;
 /** The longest time for which a step or an answer blocks its process, in ms: longer than others take to take over. */
 const BLOCK = 20_000;
-/** How often a step or an answer blocks at most. */
-const BLOCKS = 3;
 
 /** Simulates one seed. */
 export async function simulateLives(seed: number): Promise<SimulatedLives> {
@@ -97,12 +95,12 @@ class Lives {
   readonly #outliving = new Set<string>();
   /** In these seeds what is handed over goes in parts, because the answers and signals are large. */
   readonly #padding: string;
-  /** In these seeds some steps and answers block their process, which goes on with all that waited. */
+  /** In these seeds some steps and answers block their process each time, which goes on with all that waited. */
   readonly #blocks: boolean;
   /** For these blocks: other seeds are as without them. */
   readonly #block: Random;
-  /** By what computes: for how long, in ms, and how often. */
-  readonly #computes = new Map<string, { readonly ms: number; left: number }>();
+  /** By what computes: for how long, in ms. */
+  readonly #computes = new Map<string, number>();
   #isOver = false;
   #cluster: TestCluster | undefined;
   /** By id: what runs of the nodes that are killed. */
@@ -198,12 +196,12 @@ class Lives {
     const cluster = this.#cluster!;
     const app = this.#apps.get(node);
     if (!this.#blocks || this.#isOver || app === undefined) return undefined;
-    const own = this.#computes.get(what) ?? { ms: this.#block() * BLOCK, left: this.#block() < 0.1 ? BLOCKS : 0 };
-    this.#computes.set(what, own);
-    if (own.left-- <= 0) return undefined;
+    const ms = this.#computes.get(what) ?? (this.#block() < 0.1 ? this.#block() * BLOCK : 0);
+    this.#computes.set(what, ms);
+    if (ms === 0) return undefined;
     this.#sums.blocks++;
     cluster.pause(node);
-    cluster.clock.after(own.ms, () => this.#apps.get(node) === app && cluster.resume(node));
+    cluster.clock.after(ms, () => this.#apps.get(node) === app && cluster.resume(node));
     return app;
   }
 

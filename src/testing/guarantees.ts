@@ -30,8 +30,8 @@ export type Guaranteed =
  *   agrees with the runs of its handler
  * - a durable event or command that is `ok` was handled by each subscription of which a handler ran, or is a dead
  *   letter; those of one key in order
- * - a run of a workflow ends, each recorded step has run, no step runs after its `undo`, and a run whose cancel was
- *   `ok` does not end with success
+ * - a run of a workflow ends, each recorded step has run, no step runs after its `undo`, a run whose cancel was `ok`
+ *   does not end with success, and a completion of a callback that is `ok` counts, one for each callback
  * - all nodes that load an entity at one version get the same state
  *
  * @example

@@ -27,6 +27,11 @@ export function callTarget(
   if (method === "lead") {
     return { kind: "lock", contract: String(first), key: undefined, id: undefined, input: undefined };
   }
+  if (method === "complete" && typeof first === "string") {
+    const { workflow, run, name } = callbackOf(first) ?? {};
+    const contract = name === undefined ? "callback" : `${workflow}.${name}`;
+    return { kind: "signal", contract, key: run, id: first, input: second };
+  }
   if (!OPERATIONS.has(method) || typeof first !== "object" || first === null) return undefined;
   const { kind, name } = first as { kind?: HistoryKind; name?: string };
   if (typeof name !== "string") return undefined;
@@ -47,6 +52,25 @@ export function callTarget(
   return { kind: kind ?? "command", contract: name, key, id, input: second };
 }
 
+/** A callback of a run, as its token names it. `life`: number of the run's life that has made it. */
+export interface TokenOwner {
+  readonly workflow: string;
+  readonly run: string;
+  readonly life: number;
+  readonly name: string;
+}
+
+/** Returns the callback that a token names, whether or not the run has made the token; `undefined`: it names none. */
+export function callbackOf(token: string): TokenOwner | undefined {
+  try {
+    const [workflow, run, life, name] = JSON.parse(Buffer.from(token.split(".")[0], "base64url").toString());
+    const isCallback = [workflow, run, name].every((part) => typeof part === "string") && typeof life === "number";
+    return isCallback ? { workflow, run, life, name } : undefined;
+  } catch {
+    return undefined; // somebody has invented it
+  }
+}
+
 /** Methods whose calls are operations, besides those of locks, leadership and caches. */
 const OPERATIONS: ReadonlySet<string> = new Set([
   ...["send", "sendAll", "publish", "enqueue", "broadcast", "stream", "start", "result", "tell", "ask", "cancel"],
@@ -60,7 +84,9 @@ export function callOptions(method: string, args: readonly unknown[]): Readonly<
 }
 
 /** Methods that resolve with a `Result`, and whose messages may be refused. */
-export const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "ask", "cancel"]);
+export const REFUSABLE: ReadonlySet<string> = new Set([
+  ...["send", "publish", "enqueue", "start", "tell", "ask", "complete", "cancel"],
+]);
 /** Methods whose third argument may have headers. */
 const WITH_HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
 

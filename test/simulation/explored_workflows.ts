@@ -1,7 +1,7 @@
 /**
  * Workflows that `explore` runs under faults while they are cancelled, told and skipped: trips whose two bookings run
  * side by side, stays that are cancelled as they end, meetings that take signals until none comes, quotes of which an
- * operator fills in a part, parcels and seats whose values a schema refuses until it is mended.
+ * operator fills in a part, parcels and seats whose values a schema refuses until it is mended, bills that two pay.
  *
  *   deno run -A test/simulation/explored_workflows.ts 300 trips
  *
@@ -366,6 +366,52 @@ const versions: Explored<undefined> = {
   }],
 };
 
+// payments: a completion that is ok is what the run gets, and one for each callback -------------------------------
+
+const Bill = workflow<void, string>("Bill");
+
+/** By run: the token of its callback. A process that dies takes no token back. */
+class Till {
+  readonly tokens = new Map<string, string>();
+}
+
+const payments: Explored<Till> = {
+  world: () => new Till(),
+  handlers: ({ world }) =>
+    Bill.handle(async (flow) => {
+      const paid = flow.callback<string>("paid", { timeout: 400 });
+      await flow.step("ask", () => void world.tokens.set(flow.id, paid.token));
+      const { value, error } = await paid.result;
+      return value ?? error!.code;
+    }),
+  workload: async ({ app, step, clock, random, world }) => {
+    const pay = async (id: string, by: string, random: { int(least: number, most: number): number }) => {
+      while (!world.tokens.has(id)) await clock.sleep(20);
+      await clock.sleep(random.int(0, 100) < 70 ? random.int(0, 120) : random.int(300, 600));
+      const token = world.tokens.get(id)!;
+      await app.complete(token, by);
+      await app.complete(token, by);
+    };
+    const all: Promise<unknown>[] = [];
+    for (let n = 0; n < 5; n++) {
+      const id = `${n}`;
+      all.push(step("bill", async () => {
+        while (!(await app.start(Bill, undefined, { id })).ok) await clock.sleep(100);
+      }));
+      for (const by of ["ann", "ben"]) all.push(step("pay", (random) => pay(id, by, random)));
+      await clock.sleep(random.int(0, 50));
+    }
+    await Promise.all(all);
+  },
+  check: [guarantees(Bill), ({ history }) => {
+    for (const { method, key, input, outcome } of history.operations) {
+      if (method !== "complete" || outcome?.type !== "ok") continue;
+      const end = endOf(history.runs.find(({ id }) => id === key));
+      if (end !== undefined && end !== input) throw new Error(`run ${key} got ${end}, and ${input} was ok`);
+    }
+  }],
+};
+
 /** Returns true if a run of the workflow has not ended, or the store cannot say. */
 async function hasOpenRuns(app: Catga, workflow: string): Promise<boolean> {
   try {
@@ -404,8 +450,8 @@ function endOf(run: RunInfo | undefined): unknown {
 /** The programs by their names. */
 export const EXPLORED_WORKFLOWS = {
   ...{ trips, stays, meetings, quotes, versions },
-  // the cast is safe: `explore` makes the world of a program by the program's own `world`
-  refusals: refusals as unknown as Explored<undefined>,
+  // the casts are safe: `explore` makes the world of a program by the program's own `world`
+  ...{ refusals: refusals as unknown as Explored<undefined>, payments: payments as unknown as Explored<undefined> },
 } as const;
 
 if (import.meta.main) {

@@ -2,10 +2,13 @@
  * Checks workflows: every run must end, no effect may be missing or follow its undo, and a signal or cancel whose
  * result was `ok` must have had its effect.
  */
-import type { RunInfo } from "../../contract/calls/flow.ts";
+import { isDeepStrictEqual } from "node:util";
+import type { RunEntry, RunInfo } from "../../contract/calls/flow.ts";
+import { isFailure } from "../../contract/calls/result.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
-import type { Breach } from "./breach.ts";
+import { type Breach, shown } from "./breach.ts";
 import { STANDS } from "../explore_plan.ts";
+import { callbackOf } from "../recorded_call.ts";
 import { isScheduled } from "./deliveries.ts";
 
 /** The members of a {@link History} that {@link checkRuns} reads. */
@@ -15,7 +18,8 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
  * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
  * signal or a time; a recorded step of which no attempt has ended; a step that goes on, or begins again, after its
  * `undo` has begun; an `undo` of a step that was not done; a run that ended with success though its cancel had the
- * result `ok`; an entry of the timeline after the run's end.
+ * result `ok`; a callback of which two different completions were `ok`, or one that the run does not have, or has behind
+ * the callback's end; an entry of the timeline after the run's end.
  *
  * A step on a node that was frozen, cut off or killed may go on after its `undo` has begun, because another node has
  * taken the run over.
@@ -49,6 +53,7 @@ export function checkRuns(history: WorkflowHistory, workflows: readonly string[]
         ...missingEffects(run, own),
         ...effectsBehindUndo(history, run, own),
         ...unseenCancels(history.operations, run),
+        ...wrongCompletions(history.operations, run),
         ...entriesBehindEnd(run),
       ];
     }),
@@ -174,6 +179,59 @@ function unseenCancels(operations: readonly HistoryOperation[], run: RunInfo): B
       shownBy: [operation],
     }];
   });
+}
+
+/**
+ * Finds callbacks of which two calls with different values were told `ok`, and those that were completed with `ok` while
+ * the run does not have the completion, or has it behind the end of the callback.
+ */
+function wrongCompletions(operations: readonly HistoryOperation[], run: RunInfo): Breach[] {
+  const completed = operations.flatMap((operation) => {
+    const { method, id = "", outcome } = operation;
+    const callback = method === "complete" && outcome?.type === "ok" ? callbackOf(id) : undefined;
+    const isOwn = callback?.workflow === run.workflow && callback.run === run.id;
+    return isOwn ? [{ operation, callback, token: id }] : [];
+  });
+  const lives = livesOf(run);
+  return [...Map.groupBy(completed, ({ token }) => token).values()].flatMap((calls): Breach[] => {
+    const [{ operation: first, callback: { life, name } }] = calls;
+    const wrong = (operation: HistoryOperation, text: string): Breach => ({
+      promise: "workflow: a completion that is ok counts, and one for each callback",
+      subject: subjectOf(run),
+      text,
+      at: operation.start,
+      shownBy: [first, ...(operation === first ? [] : [operation])],
+    });
+    const at = `callback ${name} was completed at ${first.start}`;
+    const other = calls.find(({ operation }) => !isDeepStrictEqual(outcomeGiven(operation), outcomeGiven(first)));
+    if (other !== undefined) {
+      const { operation } = other;
+      const given = [first, operation].map((one) => shown(outcomeGiven(one))).join(", and with ");
+      return [wrong(operation, `${at} with ${given} at ${operation.start}, both with ok`)];
+    }
+    const entries = lives?.[life - 1];
+    if (entries === undefined) return []; // an earlier life, which the run has removed
+    const of = (type: string) => entries.findIndex((entry) => entry.type === type && entry.name === name);
+    const [stored, end] = [of("completed"), of("took")];
+    if (stored < 0) return [wrong(first, `${at} with ok, and the run does not have that`)];
+    return end >= 0 && end < stored ? [wrong(first, `${at} with ok, and had ended before`)] : [];
+  });
+}
+
+/** Returns what a callback is completed with, as a value that can be compared. */
+function outcomeGiven({ input }: HistoryOperation): unknown {
+  return isFailure(input) ? { code: input.error.code, message: input.error.message } : input;
+}
+
+/** Returns the entries of each life of a run; `undefined`: its first lives are removed. */
+function livesOf({ timeline }: RunInfo): readonly RunInfo["timeline"][] | undefined {
+  if (timeline[0]?.type !== "started") return undefined;
+  const lives: RunEntry[][] = [[]];
+  for (const entry of timeline) {
+    lives.at(-1)!.push(entry);
+    if (entry.type === "again") lives.push([]);
+  }
+  return lives;
 }
 
 function entriesBehindEnd(run: RunInfo): Breach[] {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { fail } from "../../../mod.ts";
 import type { RunInfo, RunStatus } from "../../contract/calls/flow.ts";
 import type { HistoryOperation, HistoryOutcome, InjectedFault, NodeProcess, WorkflowStep } from "../history.ts";
 import { checkRuns, type WorkflowHistory } from "./workflow_runs.ts";
@@ -35,7 +36,14 @@ class Written {
     return this;
   }
 
-  call(method: "start" | "cancel", outcome = OK, more: Partial<HistoryOperation> = {}): this {
+  /** Completes the callback "paid" of a life. */
+  complete(life: number, input: unknown, outcome = OK): this {
+    const token = `${Buffer.from(JSON.stringify(["Order", "7", life, "paid"])).toString("base64url")}.code`;
+    const of = { kind: "signal", contract: "Order.paid", key: "7", id: token, input } as const;
+    return this.call("complete", outcome, of);
+  }
+
+  call(method: "start" | "cancel" | "complete", outcome = OK, more: Partial<HistoryOperation> = {}): this {
     const of = {
       method,
       kind: "workflow",
@@ -215,6 +223,29 @@ describe("checkRuns", () => {
     for (const other of [{ method: "start" }, { contract: "Other" }, { key: "8" }] as const) {
       assertEquals(lines(new Written().call("cancel", OK, other).run("done", "started", "ended")), []);
     }
+  });
+
+  it("finds a completion that was ok and is lost, or too late, and two of one callback", () => {
+    const run = (...entries: string[]) => new Written().run("done", "started", ...entries, "ended");
+    const paid = run("waits paid", "completed paid", "took paid");
+    assertEquals(lines(paid.complete(1, 7).complete(1, 7)), []);
+    const of = (...more: string[]) => [`run 7 of Order: callback paid was completed at 5 with ${more.join("")}`];
+    assertEquals(lines(run("waits paid", "took paid").complete(1, 7)), of("ok, and the run does not have that"));
+    assertEquals(lines(run("took paid", "completed paid").complete(1, 7)), of("ok, and had ended before"));
+    assertEquals(lines(paid.complete(1, 8)), of("7, and with 8 at 5, both with ok"));
+    const failed = run("completed paid", "took paid").complete(1, fail("NO", "no money"));
+    assertEquals(lines(failed.complete(1, fail("NO", "no money"))), []);
+    assertEquals(lines(failed.complete(1, fail("NO", "late"))).length, 1);
+    const refused: HistoryOutcome = { type: "failed", code: "CALLBACK_ENDED", message: "it has ended" };
+    assertEquals(lines(run("took paid").complete(1, 7, refused)), []);
+    // each life has a callback of its own
+    const two = () => run("completed paid", "took paid", "again", "took paid");
+    assertEquals(lines(two().complete(1, 7)), []);
+    assertEquals(lines(two().complete(2, 7)), of("ok, and the run does not have that"));
+    const later = new Written().run("done", "again", "took paid", "ended");
+    assertEquals(lines(later.complete(1, 7)), []);
+    // a token of another run, and no token
+    assertEquals(lines(run("took paid").call("complete", OK, { id: "x.y" })), []);
   });
 
   it("finds an entry behind the end", () => {

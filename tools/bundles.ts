@@ -106,7 +106,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/older_catga": 300,
   "test/faults/upgrading": 455,
   "test/faults/mixed_shapes_plants": 260,
-  "test/faults/workflows_plants": 183,
+  "test/faults/workflows_plants": 480,
   "test/faults/log_plants": 97,
   "test/faults/entities_plants": 84,
   "test/faults/checker": 50,

@@ -382,6 +382,7 @@ const payments: Explored<Till> = {
       const paid = flow.callback<string>("paid", { timeout: 400 });
       await flow.step("ask", () => void world.tokens.set(flow.id, paid.token));
       const { value, error } = await paid.result;
+      await flow.sleep("on", 300); // somebody may be late
       return value ?? error!.code;
     }),
   workload: async ({ app, step, clock, random, world }) => {

@@ -57,7 +57,7 @@ interface Completion {
 /** Codes after which a call is repeated: whether it was carried out is not known. */
 const MAY_REPEAT: ReadonlySet<string> = new Set(["NOT_ENDED", "OUTCOME_UNKNOWN", "UNAVAILABLE"]);
 /** Within so many ms a question is answered, whatever the faults: a run takes questions for the most part of a life. */
-const ANSWERED = 120_000;
+const ANSWERED = 60_000;
 const FIRST: Omit<Life, "rounds"> = { round: 1, ends: [], asked: 0, shown: 0, wrong: [] };
 
 /** A cluster of such processes, with its clients. */

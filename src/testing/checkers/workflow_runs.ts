@@ -18,8 +18,8 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
  * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
  * signal or a time; a recorded step of which no attempt has ended; a step that goes on, or begins again, after its
  * `undo` has begun; an `undo` of a step that was not done; a run that ended with success though its cancel had the
- * result `ok`; a callback of which two different completions were `ok`, or one that the run does not have, or has behind
- * the callback's end; an entry of the timeline after the run's end.
+ * result `ok`; a callback of which two different completions were `ok`, or one that the run does not have, or has
+ * behind the callback's end; an entry of the timeline after the run's end.
  *
  * A step on a node that was frozen, cut off or killed may go on after its `undo` has begun, because another node has
  * taken the run over.
@@ -182,8 +182,8 @@ function unseenCancels(operations: readonly HistoryOperation[], run: RunInfo): B
 }
 
 /**
- * Finds callbacks of which two calls with different values were told `ok`, and those that were completed with `ok` while
- * the run does not have the completion, or has it behind the end of the callback.
+ * Finds callbacks of which two calls with different values were told `ok`, and those that were completed with `ok`
+ * while the run does not have the completion, or has it behind the end of the callback.
  */
 function wrongCompletions(operations: readonly HistoryOperation[], run: RunInfo): Breach[] {
   const completed = operations.flatMap((operation) => {

@@ -113,6 +113,8 @@ export class DriveState {
   readonly calls = new Set<PendingCall>();
   /** Names of the steps, sleeps and waits that the handler or an `undo` has called. */
   readonly names = new Set<string>();
+  /** True once the execution has ended ({@link DriveState.stop}). */
+  over = false;
   /** True once the node stops: no more attempts begin. */
   leaving = false;
   /** Number of the handler's calls that will never settle, because the run is cancelled or fails. */
@@ -172,10 +174,6 @@ export class DriveState {
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
     this.#resolve = resolve;
-  }
-
-  get over(): boolean {
-    return this.activity.isOver;
   }
 
   get label(): string {
@@ -374,6 +372,7 @@ export class DriveState {
   /** Ends the execution of the run at once. */
   stop(end: DriveEnd): void {
     if (this.over) return;
+    this.over = true;
     this.activity.stop();
     this.recorder.endStarvation();
     if (end === "superseded") this.times.giveBack();

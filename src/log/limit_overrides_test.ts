@@ -265,6 +265,32 @@ describe("what operators set of a limit", () => {
     }
   });
 
+  it("holds beside what is invalid of another limit, which raises an alarm until it is cleared", async () => {
+    await using apps = await LogApps.open();
+    const app = await apps.start("a", { limit: [{ name: "bank", running: 2 }, { name: "mail", running: 2 }] });
+    const operator = administrationOf(apps);
+    const { log } = apps.cluster.network.connect();
+    const kept = await apps.clock.until(
+      log.open(streamName("default", "subscriptions"), streamOptions("default", "subscriptions", 1)),
+    );
+    const subject = overridesSubject("default", subscriptionKey("shop", "billing"));
+    await apps.publish(...own(1));
+    await apps.until("the first to be handled", () => apps.handled(0));
+    const limits = [{ limit: "mail", weights: { acme: 3 } }, { limit: "bank", paused: { since: 1 } }];
+    await apps.clock.until(kept.append(subject, JSON.stringify({ v: 1, limits }), { timeout: 1_000 }));
+    const alarms = () => app.health().alarms.filter(({ kind }) => kind === "limit-invalid");
+    await apps.until("the alarm", () => alarms().length === 1);
+    assertEquals(alarms()[0].about, "shop/billing mail");
+    await apps.publish(...own(5, 1));
+    await apps.clock.advance(5_000);
+    assertEquals(apps.runs.length, 1); // the pause of the other limit holds
+    await apps.clock.until(operator.resumeLimit(BANK));
+    await apps.until("all to be handled", () => own(6).every(({ n }) => apps.handled(n)));
+    assertEquals(alarms().length, 1); // the tool has kept what it could not read
+    await apps.clock.until(operator.clearLimit({ ...BANK, limit: "mail" }));
+    await apps.until("the end of the alarm", () => alarms().length === 0);
+  });
+
   it("takes so many keys as a message holds, and forgets those whose pause is over", () => {
     let set: Overrides = { paused: { since: 1 } };
     const pause = (key: string, lasts?: number) =>

@@ -220,8 +220,11 @@ export function overrideTexts(
   override: Omit<LimitOverride, "limit"> = {},
   program?: LimitSummary,
 ): readonly string[] {
-  const { paused, keys = [], set } = override;
+  const { paused, keys = [], set, invalid } = override;
   const texts = paused === undefined ? [] : [`${label}: ${pauseText(paused)}`];
+  if (invalid !== undefined) {
+    texts.push(`${label}: what an operator has set has no effect: ${invalid}; set it again, or clear it`);
+  }
   for (const { key, ...pause } of keys.slice(0, MAX_KEYS_SHOWN)) {
     texts.push(`${label}: the key ${show(key)} is ${pauseText(pause)}`);
   }

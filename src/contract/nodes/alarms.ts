@@ -456,8 +456,13 @@ function whyOf({ reason }: SubscriptionPause): string {
 /** The pauses of a limit by operators are one alarm. */
 function* ofLimit(
   { label, limits = [] }: ObservedSubscription,
-  { limit, paused, keys = [] }: LimitOverride,
+  { limit, paused, keys = [], invalid }: LimitOverride,
 ): Iterable<Raised> {
+  if (invalid !== undefined) {
+    const message = `What operators have set of the limit ${limit} of ${label} cannot be read, and has no effect: ` +
+      `${invalid}. The rest counts.`;
+    yield { kind: "limit-invalid", about: `${label} ${limit}`, severity: "error", count: 1, message };
+  }
   const pause = paused ?? keys[0];
   if (pause === undefined) return;
   const waiting = limits.reduce((sum, each) => plainLimitName(each.name) === limit ? sum + each.waiting : sum, 0);
@@ -660,6 +665,8 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
+  "limit-invalid":
+    "Set it again, or clear it: catga limits clear. A newer version may have set what this one cannot read.",
   "paused": "Resume it when its reason is gone: catga subscriptions resume, or limits resume. Nothing is lost.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "entity-unreadable":

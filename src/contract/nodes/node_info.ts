@@ -192,6 +192,7 @@ export interface Health {
       | "subscription-lagging"
       | "node-overloaded"
       | "paused"
+      | "limit-invalid"
       | "run-stuck"
       | "entity-unreadable"
       | "outbox-halted"
@@ -248,6 +249,8 @@ export interface LimitOverride {
   readonly keys?: readonly KeyPause[];
   /** The numbers that count in place of the program's; absent: the program's count. */
   readonly set?: LimitSetting;
+  /** What is wrong with what is stored of the limit: none of that has any effect. Absent: it is valid. */
+  readonly invalid?: string;
 }
 
 /** The pause of one key of a limit by an operator. */

@@ -9,7 +9,7 @@ export function shownLimit({ name, waits = [], ...counts }: LimitHealth): LimitH
 }
 
 /** Returns what operators have set of a limit, with 20 paused keys at most. */
-export function shownOverride({ limit, paused, keys = [], set }: LimitOverride): LimitOverride {
+export function shownOverride({ limit, paused, keys = [], set, invalid }: LimitOverride): LimitOverride {
   return {
     limit: shownText(limit),
     ...(paused && { paused: shownPause(paused) }),
@@ -17,6 +17,7 @@ export function shownOverride({ limit, paused, keys = [], set }: LimitOverride):
       keys: keys.slice(0, 20).map(({ key, ...pause }) => ({ key: shownText(key, 200), ...shownPause(pause) })),
     }),
     ...(set && { set }),
+    ...(invalid !== undefined && { invalid: shownText(invalid) }),
   };
 }
 

@@ -139,13 +139,17 @@ export const clearedLimit: LimitChange = ({ limit }) => ({ limit });
  * message holds.
  */
 export function withLimit(overrides: Overrides, limit: string, change: LimitChange, now: number): Overrides {
-  const { limits: _, ...others } = overrides;
+  const { limits: _, unread: stored = new Map<string, readonly unknown[]>(), ...others } = overrides;
   const all = limitsAt(overrides, now);
-  const changed = change(all.find((each) => each.limit === limit) ?? { limit }, now);
+  // what is invalid of it goes
+  const { invalid: _invalid, ...known } = all.find((each) => each.limit === limit) ?? { limit };
+  const changed = change(known, now);
+  const kept = new Map([...stored].filter(([name]) => name !== limit));
   const rest = all.filter((each) => each.limit !== limit);
   const isNothing = changed.paused === undefined && changed.keys === undefined && changed.set === undefined;
   const limits = isNothing ? rest : [...rest, changed];
-  const next = limits.length === 0 ? others : { ...others, limits };
+  const unread = kept.size === 0 ? {} : { unread: kept };
+  const next = limits.length === 0 ? others : { ...others, limits, ...unread };
   const keys = limits.reduce((sum, { keys = [] }) => sum + keys.length, 0);
   if (keys > MAX_KEYS || writeOverrides(next).length > MAX_LENGTH) {
     throw new RangeError(

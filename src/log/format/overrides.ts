@@ -7,6 +7,7 @@
 import { MAX_PAUSE_REASON, type PauseOptions } from "../../contract/calls/durable_messages.ts";
 import type { KeyPause, LimitOverride, LimitSetting, SubscriptionPause } from "../../contract/nodes/node_info.ts";
 import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
+import { printable } from "../../data/printable.ts";
 import { readRecord } from "./record_text.ts";
 
 /** Settings of a subscription by operators. */
@@ -15,6 +16,8 @@ export interface Overrides {
   readonly paused?: SubscriptionPause | undefined;
   /** Settings of its limits; absent: none. */
   readonly limits?: readonly LimitOverride[] | undefined;
+  /** Settings of limits as they are stored, by the limit's name, that cannot be read; they are kept. Absent: none. */
+  readonly unread?: ReadonlyMap<string, readonly unknown[]>;
   /** Members that only a newer version knows; they are kept. */
   readonly others?: Readonly<Record<string, unknown>>;
 }
@@ -22,11 +25,15 @@ export interface Overrides {
 /** The overrides of a subscription for which none were ever set. */
 export const NO_OVERRIDES: Overrides = Object.freeze({});
 
-export function writeOverrides({ others, ...own }: Overrides): string {
-  return JSON.stringify({ ...others, v: 1, ...own });
+export function writeOverrides({ others, unread = new Map(), limits = [], ...own }: Overrides): string {
+  const all = [...limits.filter(({ invalid }) => invalid === undefined), ...[...unread.values()].flat()];
+  return JSON.stringify({ ...others, v: 1, ...own, ...(all.length > 0 && { limits: all }) });
 }
 
-/** Parses overrides. Returns a string that says what is wrong if they are invalid. */
+/**
+ * Parses overrides. Returns a string that says what is wrong if they are invalid. Of limits only those are left out
+ * that are invalid: they are listed with what is wrong.
+ */
 export function readOverrides(text: string): Overrides | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
@@ -34,13 +41,27 @@ export function readOverrides(text: string): Overrides | string {
   const more = Object.keys(others).length === 0 ? {} : { others };
   const pause = paused === undefined ? undefined : readPause(paused);
   if (paused !== undefined && pause === undefined) return "no pause";
-  const ofLimits = limits === undefined ? undefined : readEach(limits, readLimit);
-  if (limits !== undefined && ofLimits === undefined) return "no limits";
-  return {
-    ...more,
-    ...(pause !== undefined && { paused: pause }),
-    ...(ofLimits !== undefined && { limits: ofLimits }),
-  };
+  if (limits !== undefined && !Array.isArray(limits)) return "no limits";
+  return { ...more, ...(pause !== undefined && { paused: pause }), ...(limits !== undefined && readLimits(limits)) };
+}
+
+function readLimits(given: readonly unknown[]): Pick<Overrides, "limits" | "unread"> {
+  const limits: LimitOverride[] = [];
+  const unread = new Map<string, unknown[]>();
+  for (const each of given) {
+    const read = readLimit(each);
+    if (typeof read !== "string") {
+      limits.push(read);
+      continue;
+    }
+    const limit = isRecord(each) && typeof each.limit === "string" ? each.limit : NAMELESS;
+    const own = unread.get(limit);
+    if (own === undefined) {
+      unread.set(limit, [each]);
+      limits.push({ limit, invalid: read });
+    } else own.push(each);
+  }
+  return { limits, ...(unread.size > 0 && { unread }) };
 }
 
 /** Returns a pause from `now` on, in ms since 1970; one that goes on, `known`, keeps the time since which it lasts. */
@@ -63,7 +84,8 @@ export function pauseAt({ paused }: Overrides, now: number): SubscriptionPause |
 
 /** Returns the settings of limits that are in force at a time, in ms since 1970. */
 export function limitsAt({ limits = [] }: Overrides, now: number): readonly LimitOverride[] {
-  return limits.flatMap(({ limit, paused, keys = [], set }) => {
+  return limits.flatMap(({ limit, paused, keys = [], set, invalid }): readonly LimitOverride[] => {
+    if (invalid !== undefined) return [{ limit, invalid }];
     const held = keys.filter((each) => isInForce(each, now));
     const isHeld = paused !== undefined && isInForce(paused, now);
     if (!isHeld && held.length === 0 && set === undefined) return [];
@@ -85,17 +107,20 @@ function readPause(value: unknown): SubscriptionPause | undefined {
   };
 }
 
-function readLimit(value: unknown): LimitOverride | undefined {
-  if (!isRecord(value) || typeof value.limit !== "string") return undefined;
+/** Reads what is set of a limit. Returns a string that says what is wrong if it is invalid. */
+function readLimit(value: unknown): LimitOverride | string {
+  if (!isRecord(value) || typeof value.limit !== "string") return "it names no limit";
   const { limit, ...given } = value;
+  const [unknown] = Object.keys(given).filter((each) => !MEMBERS.has(each));
+  if (unknown !== undefined) return `it has ${printable(unknown)}, which this version does not know`;
   const paused = given.paused === undefined ? undefined : readPause(given.paused);
   const keys = given.keys === undefined ? undefined : readEach(given.keys, readKeyPause);
   const set = given.set === undefined ? undefined : readSetting(given.set);
   // half of what an operator has set would be something else
-  const isWhole = [[given.paused, paused], [given.keys, keys], [given.set, set]].every(([each, read]) =>
-    (each === undefined) === (read === undefined)
+  const wrong = Object.entries({ paused, keys, set }).filter(([name, read]) =>
+    (given[name] === undefined) !== (read === undefined)
   );
-  if (!isWhole) return undefined;
+  if (wrong.length > 0) return `its ${wrong.map(([name]) => name).join(" and ")} cannot be read`;
   return { limit, ...(paused && { paused }), ...(keys && { keys }), ...(set && { set }) };
 }
 
@@ -121,6 +146,10 @@ function readSetting(value: unknown): LimitSetting | undefined {
     ...(burst !== undefined && { burst }),
   };
 }
+
+/** Shown as the name of a limit that has none. */
+const NAMELESS = "?";
+const MEMBERS: ReadonlySet<string> = new Set(["paused", "keys", "set"]);
 
 function readEach<T>(value: unknown, read: (each: unknown) => T | undefined): readonly T[] | undefined {
   if (!Array.isArray(value)) return undefined;

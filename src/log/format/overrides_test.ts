@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { overridesSubject, readOverridesSubject, subscriptionKey } from "./names.ts";
 import { limitsAt, type Overrides, pauseAt, readOverrides, writeOverrides } from "./overrides.ts";
@@ -35,18 +35,32 @@ describe("what operators have set of a subscription", () => {
       [{ v: 1, paused: true }, "no pause"],
       [{ v: 1, paused: { since: "today" } }, "no pause"],
       [{ v: 1, limits: {} }, "no limits"],
-      [{ v: 1, limits: [{ paused: { since: 7 } }] }, "no limits"],
-      [{ v: 1, limits: [{ limit: "a", paused: {} }] }, "no limits"],
-      [{ v: 1, limits: [{ limit: "a", keys: [{ since: 7 }] }] }, "no limits"],
-      [{ v: 1, limits: [{ limit: "a", set: { since: 7, running: 0 } }] }, "no limits"],
-      [{ v: 1, limits: [{ limit: "a", set: { since: 7, per: [1] } }] }, "no limits"],
-      [{ v: 1, limits: [{ limit: "a", set: { running: 1 } }] }, "no limits"],
     ];
     for (const [value, wrong] of cases) assertEquals(readOverrides(JSON.stringify(value)), wrong);
     const text = JSON.stringify({ v: 1, paused: { since: 7, until: -1, reason: {} } });
     assertEquals(readOverrides(text), { paused: { since: 7 } });
     const long = readOverrides(JSON.stringify({ v: 1, paused: { since: 7, reason: "x".repeat(1_000) } }));
     assertEquals(typeof long === "object" && long.paused?.reason?.length, 400);
+  });
+
+  it("of limits only those have no effect that are invalid, which are kept as they are", () => {
+    const valid = { limit: "b", paused: { since: 7 } };
+    const cases: [unknown, string, string][] = [
+      [{ paused: { since: 7 } }, "?", "it names no limit"],
+      [{ limit: "a", paused: {} }, "a", "its paused cannot be read"],
+      [{ limit: "a", keys: [{ since: 7 }], set: 1 }, "a", "its keys and set cannot be read"],
+      [{ limit: "a", set: { since: 7, running: 0 } }, "a", "its set cannot be read"],
+      [{ limit: "a", set: { since: 7, per: [1] } }, "a", "its set cannot be read"],
+      [{ limit: "a", set: { running: 1 } }, "a", "its set cannot be read"],
+      [{ limit: "a", weights: {} }, "a", "it has weights, which this version does not know"],
+    ];
+    for (const [wrong, limit, invalid] of cases) {
+      const read = readOverrides(JSON.stringify({ v: 1, paused: { since: 7 }, limits: [wrong, valid] }));
+      assert(typeof read === "object", String(read));
+      assertEquals([read.limits, read.paused], [[{ limit, invalid }, valid], { since: 7 }]);
+      assertEquals(limitsAt(read, 8), [{ limit, invalid }, valid]);
+      assertEquals(JSON.parse(writeOverrides(read)).limits, [valid, wrong]);
+    }
   });
 
   it("a pause is in force until its end", () => {

@@ -259,6 +259,10 @@ export class SubscriptionTerm {
     const value = message === undefined ? NO_OVERRIDES : readOverrides(textOf(message));
     if (typeof value === "string") warnings.fault("reading what operators have set", overridesError(value));
     this.#overrides = { value: typeof value === "string" ? NO_OVERRIDES : value, sequence: message?.sequence ?? 0 };
+    for (const { limit, invalid } of this.#overrides.value.limits ?? []) {
+      if (invalid === undefined) continue;
+      warnings.fault(`reading what operators have set of the limit ${limit}`, overridesError(invalid));
+    }
     this.#overrideLimits();
     this.#pauseOrResume();
     onChange();

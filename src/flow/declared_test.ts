@@ -29,6 +29,14 @@ describe("what a workflow declares", () => {
     const W = workflow("W");
     assertThrows(() => W.signal("s", { input: {} } as never), TypeError, "input");
     assertThrows(() => W.signal("s", { output: {} } as never), TypeError, "unknown option output");
+    const limited = "limit is of durable messages: a durable command that has it may start the runs";
+    const limit = { running: 5 };
+    assertThrows(() => workflow("W", { limit } as never), TypeError, `workflow W: ${limited}`);
+    // as a program in JavaScript calls it
+    const handle = W.handle as (fn: () => void, options?: unknown) => unknown;
+    assertThrows(() => handle(() => {}, { limit }), TypeError, limited);
+    assertThrows(() => handle(() => {}, { fair: () => "" }), TypeError, "fair is of durable messages");
+    assertThrows(() => handle(() => {}, 5), TypeError, "workflow W: handle has no options; got 5");
     const thrown = Promise.withResolvers<unknown>();
     const handlers = W.handle((flow) => {
       for (const stage of ["", "x".repeat(65), 5, "\ud800"]) assertThrows(() => flow.stage(stage as string), TypeError);

@@ -2,7 +2,7 @@
  * Workflows: functions that survive the death of their process. This file has the declarations that programs use; the
  * folder `flow/`, loaded when a node handles or starts a workflow, stores, executes and resumes runs.
  */
-import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } from "../../data/checks.ts";
+import { checkFunction, checkInteger, checkKnown, checkNumber, isRecord, isToken, show } from "../../data/checks.ts";
 import type { AnyCode } from "../../error.ts";
 import type { Context } from "../calls/context.ts";
 import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
@@ -196,7 +196,11 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
       options: QuestionOptions<In, Out, F, Payload, Answer> = {},
     ): Question<In, Out, F, Payload, Answer> => questionOf(name, question, options),
     handle: (fn: WorkflowBody["fn"], ...more: readonly unknown[]) => {
-      if (more.length > 0) throw new TypeError(`${at}: handle has no options; got ${show(more[0])}`);
+      if (more.length > 0) {
+        const option = [...NOT_OF_WORKFLOWS.keys()].find((each) => isRecord(more[0]) && Object.hasOwn(more[0], each));
+        const hint = option === undefined ? "" : `: ${option} ${NOT_OF_WORKFLOWS.get(option)}`;
+        throw new TypeError(`${at}: handle has no options; got ${show(more[0])}${hint}`);
+      }
       if (typeof fn !== "function") throw new TypeError(`${at}: handle takes a function; got ${show(fn)}`);
       return workflowHandler(Object.freeze({ definition, fn }));
     },
@@ -366,7 +370,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
   options: WorkflowOptions<In, Payload, Out, F, Returned>,
 ): WorkflowDefinition {
   const at = `workflow ${name}`;
-  checkKnown(at, options, OPTIONS);
+  checkKnown(at, options, OPTIONS, NOT_OF_WORKFLOWS);
   const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta, redact } = options;
   // the cast is safe: the schema has the types that the contract declares
   const parsed = input as WorkflowDefinition["input"];
@@ -399,4 +403,10 @@ const SIGNAL_OPTIONS = new Set(["input"]);
 const QUESTION_OPTIONS = new Set(["input", "output", "failures", "keep"]);
 /** Default of {@link QuestionOptions.keep}, in ms. */
 export const ANSWER_KEEP = 120_000;
+const NOT_OF_WORKFLOWS = new Map(
+  ["limit", "fair", "ahead"].map((name) => [
+    name,
+    "is of durable messages: a durable command that has it may start the runs (catga docs workflows#so-many-at-once)",
+  ]),
+);
 const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta", "redact"]);

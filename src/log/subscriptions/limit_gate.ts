@@ -334,7 +334,7 @@ const [MAX_SHOWN, MAX_SHOWN_KEY] = [10, 200];
 const FEW_GONE = 64;
 /** Number of keys of a limit that are kept without a look whether they are in use. */
 const FEW_KEYS = 1_024;
-/** Maximum number of keys of a limit that run, wait, or are not paid off, with some 200 bytes each. */
+/** Maximum number of keys of a limit that run, wait, or are not paid off: one that waits takes 600 bytes (measured). */
 const MAX_KEYS = 100_000;
 /** Time after which a message of one key too many looks for room again, in ms. */
 const AGAIN = 1_000;

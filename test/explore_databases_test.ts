@@ -2,9 +2,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { event } from "@catga/catga";
-import { explore, ExploreError, type ExploreOptions, mayHaveHappened } from "@catga/catga/testing";
+import { sqlStore } from "@catga/catga/sql";
+import { explore, ExploreError, type ExploreOptions, guarantees, mayHaveHappened } from "@catga/catga/testing";
 import { type Database, findPglite, findPostgres } from "./support/databases.ts";
 import { ofThisRuntime } from "./support/of_this_runtime.ts";
+import { openSqlite } from "./support/sql_databases.ts";
 
 const Sold = event<{ item: string }>("Sold", { durable: true, key: ({ item }) => item });
 
@@ -50,3 +52,51 @@ for (const [name, source] of ofThisRuntime([["PGlite", await findPglite()], ["Po
     });
   });
 }
+
+describe("guarantees with a store of explore", { timeout: 120_000 }, () => {
+  it("waits for the outbox, and finds a driver that has committed what it says was rolled back", async () => {
+    await using opened = await openSqlite();
+    let lies = false;
+    const store = sqlStore({
+      ...opened.db,
+      transaction: (fn) => {
+        const value = opened.db.transaction(fn);
+        if (lies) throw new Error("the disk is full");
+        return value;
+      },
+    });
+    await store.migrate();
+    const options = (): ExploreOptions => ({
+      sql: () => [store],
+      handlers: Sold.on(() => {}, { name: "desk" }),
+      workload: async ({ step }) => {
+        lies = false;
+        for (const item of ["tea", "cups"]) {
+          await step("sell", () => store.transaction((_, out) => void out.publish(Sold, { item })));
+        }
+      },
+      check: [guarantees(Sold), ({ history: { transactions, attempts } }) => {
+        const sold = transactions.flatMap(({ recorded, outcome }) => recorded.map(({ key }) => [key, outcome]));
+        assertEquals(sold, [["tea", "committed"], ["cups", "committed"]]);
+        assertEquals(new Set(attempts.map(({ key }) => key)), new Set(["tea", "cups"]));
+      }],
+      seeds: 5,
+    });
+    await explore(options());
+    const lying: ExploreOptions = {
+      ...options(),
+      workload: () => {
+        lies = true;
+        const sold = store.transaction((_, out) => void out.publish(Sold, { item: "pots" }));
+        return sold.then(() => {}, () => void (lies = false));
+      },
+      check: guarantees(Sold),
+      faults: [],
+      seeds: 1,
+      shrink: 0,
+    };
+    const error = await explore(lying).catch((error) => error);
+    assertEquals(error instanceof ExploreError, true, `${error}`);
+    assertMatch(error.cause.message, /event Sold .* its publisher got ROLLED_BACK/);
+  });
+});

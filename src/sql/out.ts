@@ -62,6 +62,12 @@ export const TAKE: unique symbol = Symbol("catga.take");
 /** Internal: true if an {@link Out} has been emptied, and has collected nothing since. */
 export const SPENT: unique symbol = Symbol("catga.spent");
 
+/** Internal: what an {@link Out} has collected since it was last written, and what was written then. */
+export const COLLECTED: unique symbol = Symbol("catga.collected");
+
+/** Internal: effects whose functions have run in the transaction of an {@link Out}. */
+export const EFFECTS: unique symbol = Symbol("catga.effects");
+
 /** The message whose handler records, and the headers that its sends inherit. */
 export interface OutParent {
   readonly ctx: Pick<Context, "id" | "correlationId" | "headers">;
@@ -78,7 +84,9 @@ export class Out {
   readonly #parent: OutParent | undefined;
   #rows: CollectedRow[] = [];
   #checks: Promise<Result<unknown>>[] = [];
-  #wasTaken = false;
+  #taken: readonly CollectedRow[] = [];
+  /** Internal. */
+  readonly [EFFECTS]: { readonly scope: string; readonly id: string }[] = [];
   readonly #random: Random;
 
   /** Internal: `store.transaction`, `store.handler` and `store.out` make it. `random`: the source of ids. */
@@ -141,7 +149,7 @@ export class Out {
     const [rows, checks] = [this.#rows, this.#checks];
     this.#rows = [];
     this.#checks = [];
-    if (rows.length > 0) this.#wasTaken = true;
+    if (rows.length > 0) this.#taken = rows;
     if (checks.length === 0) return rows;
     return Promise.all(checks).then((results) => {
       for (const result of results) if (!result.ok) throw result.error;
@@ -151,7 +159,12 @@ export class Out {
 
   /** Internal: true if it has been emptied, and has collected nothing since. */
   get [SPENT](): boolean {
-    return this.#wasTaken && this.#rows.length === 0;
+    return this.#taken.length > 0 && this.#rows.length === 0;
+  }
+
+  /** Internal. */
+  get [COLLECTED](): readonly CollectedRow[] {
+    return [...this.#taken, ...this.#rows];
   }
 
   #message(method: "publish" | "enqueue", contract: AnyContract, args: readonly unknown[]): string {

@@ -55,7 +55,8 @@ describe("a table that follows the log", () => {
     const faults: string[] = [];
     const tools = { clock, random: () => 0 };
     const transactions = new Transactions({
-      ...{ db, names, schema: "catga", ordered: true, timeout: 1_000, onCommit() {}, tools: () => tools },
+      ...{ db, names, schema: "catga", ordered: true, timeout: 1_000, tools: () => tools },
+      ...{ onCommit() {}, onEnd() {} },
     });
     const run: typeof transactions.run = async (...args) => {
       await new Promise((resolve) => setTimeout(resolve)); // as over a network: the follower goes on meanwhile

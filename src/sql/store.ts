@@ -2,7 +2,13 @@
  * A database of the program, and what Catga does in its transactions: messages that are published if and only if the
  * transaction commits (outbox), effects that happen once for each id (inbox), and tables that follow the log.
  */
-import type { AttachedStore, StoreAttachment, StoreBody, StoreHost } from "../contract/nodes/attached_store.ts";
+import type {
+  AttachedStore,
+  EndedTransaction,
+  StoreAttachment,
+  StoreBody,
+  StoreHost,
+} from "../contract/nodes/attached_store.ts";
 import type { Context } from "../contract/calls/context.ts";
 import type { FollowedEvent } from "../contract/calls/durable_messages.ts";
 import type { AnyContract, DurableContract } from "../contract/declaration/contract.ts";
@@ -29,7 +35,7 @@ import { systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, forgotten, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
-import { Out, type OutParent, SPENT } from "./out.ts";
+import { COLLECTED, EFFECTS, Out, type OutParent, SPENT } from "./out.ts";
 import { Projection } from "./projection.ts";
 import { Relay } from "./relay.ts";
 import type { RecordedKind } from "./relay_plan.ts";
@@ -184,6 +190,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   readonly #handlers = new WeakMap<AbortSignal, Map<string, unknown>>();
   readonly #projections: Projection<Tx>[] = [];
   #hint: Timer | undefined;
+  readonly #observers = new Set<(transaction: EndedTransaction) => void>();
 
   /** Use {@link sqlStore}. */
   constructor(database: SqlDatabase<Tx>, options: SqlStoreOptions) {
@@ -210,8 +217,19 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       ordered: order,
       onCommit: () => this.wake(),
       tools: () => this.#tools,
+      onEnd: (out, outcome) => {
+        if (this.#observers.size === 0) return;
+        const ended = { outcome, recorded: out[COLLECTED], effects: out[EFFECTS] };
+        for (const observer of this.#observers) observer(ended);
+      },
     });
-    const body: StoreBody = { name, handlers: this.#wokenBy(), attach: (host) => this.#attach(host) };
+    const body: StoreBody = {
+      name,
+      handlers: this.#wokenBy(),
+      attach: (host) => this.#attach(host),
+      observe: (observer) => void this.#observers.add(observer),
+      left: async () => (await this.backlog()).rows,
+    };
     this["~store"] = body;
   }
 
@@ -445,7 +463,11 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       try {
         await this.#transactions.run(
           () => this.#outIn(ctx),
-          (tx, out) => this.#effects.onceAll(tx, all, (fresh) => fn(freshMembers(batch, fresh), ctx, tx, out)),
+          (tx, out) =>
+            this.#effects.onceAll(tx, all, (fresh) => {
+              out[EFFECTS].push(...Array.from(fresh, (id) => ({ scope, id })));
+              return fn(freshMembers(batch, fresh), ctx, tx, out);
+            }),
           { signal: ctx.signal, isRepeatable: true, clock: ctx.clock },
         );
       } catch (error) {
@@ -524,7 +546,11 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     const run = (have: (tx: Tx, out: Out) => MaybePromise<T>) =>
       this.#transactions.run(
         makeOut,
-        (tx, out) => this.#effects.once(tx, effect, () => have(tx, out)),
+        (tx, out) =>
+          this.#effects.once(tx, effect, () => {
+            out[EFFECTS].push({ scope: effect.scope, id: effect.id });
+            return have(tx, out);
+          }),
         { signal, isRepeatable: true, clock: ctx?.clock },
       );
     try {

@@ -2,6 +2,7 @@
  * Transactions of a store: what was collected is written by the last statement before COMMIT, and success is reported
  * only for what the server has committed. After a lost connection the server is asked.
  */
+import type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { type Clock, delay, doubled, jittered, type Random } from "../ports/clock.ts";
@@ -23,6 +24,8 @@ export interface TransactionsOptions<Tx> {
   readonly timeout: number;
   /** Called when rows have been committed. */
   onCommit(): void;
+  /** Called when a transaction has ended, or is no longer waited for (`unknown`), with what it has collected. */
+  onEnd(out: Out, outcome: EndedTransaction["outcome"]): void;
   /** Time and randomness of transactions that are run without their own. */
   tools(): TransactionTools;
 }
@@ -73,10 +76,14 @@ export class Transactions<Tx> {
     const clock = own ?? usual;
     for (let runs = 1;; runs++) {
       signal?.throwIfAborted();
+      const out = makeOut();
       try {
-        const given = this.#once(makeOut(), fn, clock);
-        return given instanceof Promise ? await this.#inTime(given, signal, clock) : given;
+        const given = this.#once(out, fn, clock);
+        const value = given instanceof Promise ? await this.#inTime(given, signal, clock) : given;
+        this.#options.onEnd(out, "committed");
+        return value;
       } catch (error) {
+        this.#options.onEnd(out, error instanceof UnknownCommit || signal?.aborted ? "unknown" : "rolled back");
         // the pool of a driver may have replaced its connections without an error
         if (isOutage(error) || error instanceof UnknownCommit) {
           this.#life = undefined;

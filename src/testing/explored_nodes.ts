@@ -6,6 +6,7 @@ import type { VirtualClock } from "../memory/virtual_clock.ts";
 import { delay } from "../ports/clock.ts";
 import { type ExploredGroup, type ExploreOptions, groupsOf } from "./explore_options.ts";
 import type { PlannedDeploy } from "./explore_plan.ts";
+import type { AttachedStore, StoreBody } from "../contract/nodes/attached_store.ts";
 import type { FaultyNode } from "./fault_injection.ts";
 import type { NodeProcess } from "./history.ts";
 import type { HistoryRecorder } from "./history_recorder.ts";
@@ -50,6 +51,8 @@ export interface ExploredNodesHost<World> {
 export class ExploredNodes<World> {
   /** Lines that the nodes have logged. */
   readonly log: ExploreLine[] = [];
+  /** Stores of the processes, those of dead ones included. */
+  readonly stores = new Set<StoreBody>();
   readonly #host: ExploredNodesHost<World>;
   readonly #nodes = new Map<string, ExploredNode<World>>();
   /** Starts, drains and deploys of nodes that are under way. */
@@ -99,6 +102,7 @@ export class ExploredNodes<World> {
       const start = { node: id, service: name, world, io };
       const handlers = typeof given === "function" ? given(start) : given;
       const sql = node.group.isClient ? undefined : this.#host.options.sql?.(start);
+      for (const store of sql ?? []) this.#observe(store);
       const span = recorder.begin<NodeProcess>(recorder.processes, {
         ...{ ...process, deploy: node.version, endedBy: undefined },
       });
@@ -129,6 +133,14 @@ export class ExploredNodes<World> {
         await delay(clock, RESTART);
       }
     }
+  }
+
+  /** Has the transactions of a store recorded; processes may share it. */
+  #observe(store: AttachedStore): void {
+    const body = store["~store"] as StoreBody; // what `sqlStore` has made
+    if (this.stores.has(body)) return;
+    this.stores.add(body);
+    body.observe((transaction) => this.#host.recorder.transaction(body.name, transaction));
   }
 
   kill(node: ExploredNode<World>): void {

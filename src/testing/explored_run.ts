@@ -97,6 +97,7 @@ class RunOfPlan<World> {
     const work = this.#work = new RemainingWork({
       ...{ clock, network },
       nodes: () => this.#nodes.all,
+      stores: () => this.#nodes.stores,
       haveFaultsEnded: () => this.#faults.haveEnded,
     });
     this.#time = new ExploredTime({
@@ -250,8 +251,9 @@ class RunOfPlan<World> {
   }
 
   #history(runs: readonly RunInfo[], deadLetters: readonly HistoryLetter[]): History {
-    const { operations, attempts, steps, locks, terms, faults, processes } = this.#recorder;
-    return { seed: this.#plan.seed, operations, attempts, steps, locks, terms, faults, processes, runs, deadLetters };
+    const { operations, attempts, steps, transactions, locks, terms, faults, processes } = this.#recorder;
+    const recorded = { operations, attempts, steps, transactions, locks, terms, faults, processes };
+    return { seed: this.#plan.seed, ...recorded, runs, deadLetters };
   }
 }
 

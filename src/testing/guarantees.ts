@@ -12,6 +12,7 @@ import { type Breach, shown, throwFirst } from "./checkers/breach.ts";
 import { checkDeliveries } from "./checkers/deliveries.ts";
 import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
 import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
+import { checkTransactions, recordedOperations } from "./checkers/transactions.ts";
 import { checkRuns } from "./checkers/workflow_runs.ts";
 import { STANDS } from "./explore_plan.ts";
 import type { HandlerAttempt, History, HistoryOperation } from "./history.ts";
@@ -24,7 +25,8 @@ export type Guaranteed =
 
 /**
  * Makes a check for `explore`: it throws a `BrokenPromise` if a run has broken what the docs promise for one of these
- * contracts. Locks and leadership are always checked. Throws a `TypeError` for a value that is no contract.
+ * contracts. Locks, leadership and effects of stores are always checked. Throws a `TypeError` for a value that is no
+ * contract.
  *
  * - a command never runs twice, an idempotent one and one of an entity have one result for each id, and each result
  *   agrees with the runs of its handler
@@ -32,6 +34,8 @@ export type Guaranteed =
  *   letter; those of one key in order
  * - a run of a workflow ends, each recorded step has run, no step runs after its `undo`, a run whose cancel was `ok`
  *   does not end with success, and a completion of a callback that is `ok` counts, one for each callback
+ * - what a transaction of a store (option `sql`) has recorded is stored if it has committed, and only then; messages of
+ *   a key in the order of the commits; an effect of a store is committed once for each id
  * - all nodes that load an entity at one version get the same state
  *
  * @example
@@ -68,7 +72,11 @@ export function breachesOf(history: History, promised: readonly Guaranteed[]): B
   const requests = contracts.filter(({ kind }) => kind === "command" || kind === "query");
   return [
     ...requests.flatMap((contract) => ofRequests(history, contract)),
-    ...checkDeliveries(history, contracts.filter(({ options }) => isDurable(options))),
+    ...checkDeliveries(
+      { ...history, operations: [...history.operations, ...recordedOperations(history.transactions)] },
+      contracts.filter(({ options }) => isDurable(options)),
+    ),
+    ...checkTransactions(history, workflows),
     ...checkRuns(history, workflows),
     ...entities.flatMap((entity) => ofEntity(history, entity)),
     ...ofLocks(history),

@@ -10,6 +10,7 @@ import {
   type History,
   type HistoryOperation,
   type HistoryOutcome,
+  type StoreTransaction,
 } from "./history.ts";
 
 const Pay = command<{ cents: number }, string>("Pay", { idempotent: true });
@@ -30,11 +31,12 @@ class Written implements History {
   readonly operations: HistoryOperation[] = [];
   readonly attempts: HandlerAttempt[] = [];
   readonly steps = [];
+  readonly transactions: StoreTransaction[] = [];
   readonly locks: History["locks"][number][] = [];
   readonly terms: History["terms"][number][] = [];
   readonly faults: History["faults"][number][] = [];
   readonly processes: History["processes"][number][] = [];
-  readonly runs = [];
+  readonly runs: History["runs"][number][] = [];
   readonly deadLetters = [];
   #place = 0;
 
@@ -74,6 +76,25 @@ class Written implements History {
       ...{ input: undefined, batch: undefined, node, process: 1, subscription: undefined, position: undefined },
       ...{ fence: undefined, operation: undefined, outcome, ...more },
     } as HandlerAttempt);
+    return this;
+  }
+
+  /** A transaction that has recorded events, with their key. */
+  transact(outcome: StoreTransaction["outcome"], { name }: AnyContract, ...ids: string[]): this {
+    const recorded = ids.map((id) => ({ kind: "event", contract: name, key: "one", id }) as const);
+    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded, effects: [] });
+    return this;
+  }
+
+  effect(outcome: StoreTransaction["outcome"], id: string): this {
+    const effects = [{ scope: "event mail Paid", id }];
+    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded: [], effects });
+    return this;
+  }
+
+  begin(outcome: StoreTransaction["outcome"], run: string): this {
+    const recorded = [{ kind: "start", contract: "Order", key: run, id: run }] as const;
+    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded, effects: [] });
     return this;
   }
 
@@ -122,6 +143,65 @@ describe("guarantees", () => {
     const ran = new Written().send(Note, "a", failed("UNAVAILABLE")).run(Note, "a", ok("noted"));
     assertEquals(lines(ran, Note).length, 1);
     assertEquals(lines(ran), []); // without the contract's name, no guarantee about its runs is checked
+  });
+
+  it("finds what a transaction has recorded and is not handled, and what is handled of one that was rolled back", () => {
+    const handled = (history: Written, id: string, position: number) =>
+      history.run(Paid, id, ok(undefined), "app-1", { subscription: "mail", position, key: "one" });
+    const both = (outcome: StoreTransaction["outcome"], id: string) =>
+      handled(new Written().transact(outcome, Paid, "a").transact("committed", Paid, "c"), id, 7);
+    assertEquals(lines(handled(both("committed", "a"), "c", 8), Paid), []);
+    assertEquals(lines(handled(both("unknown", "a"), "c", 8), Paid), []);
+    assertEquals(lines(both("committed", "c"), Paid), [
+      "durable: handled at least once by each subscription: event Paid a was stored, and app/mail has not handled it: " +
+      "no handler of it has run",
+    ]);
+    assertEquals(lines(handled(both("rolled back", "a"), "c", 8), Paid), [
+      "durable: a failure that is certain means not stored: event Paid a its publisher got ROLLED_BACK at 0, and " +
+      "app/mail handled it: undefined",
+    ]);
+    // an id that was recorded again
+    assertEquals(
+      lines(handled(new Written().transact("rolled back", Paid, "a").transact("committed", Paid, "a"), "a", 7), Paid),
+      [],
+    );
+  });
+
+  it("finds a run whose start was recorded and that has not begun, and one whose start was rolled back", () => {
+    const begun = (history: Written, id: string) => {
+      history.runs.push({ workflow: "Order", id, status: "done", pending: [], timeline: [] } as never);
+      return history;
+    };
+    assertEquals(lines(begun(new Written().begin("committed", "1").begin("rolled back", "2"), "1"), Order), []);
+    assertEquals(lines(begun(new Written().begin("rolled back", "1").begin("unknown", "1"), "1"), Order), []);
+    const promise = "both or neither: what a transaction has recorded is stored if it commits";
+    assertEquals(lines(new Written().begin("committed", "1"), Order), [
+      `${promise}: run 1 of Order was committed at 0, and has not begun`,
+    ]);
+    assertEquals(lines(begun(new Written().begin("rolled back", "1"), "1"), Order), [
+      `${promise}: run 1 of Order has begun, and its transaction was rolled back at 0`,
+    ]);
+  });
+
+  it("finds messages of a key that are stored in another order than that of their commits", () => {
+    const stored = (...positions: number[]) =>
+      ["a", "b"].reduce(
+        (history, id, i) =>
+          history.run(Paid, id, ok(undefined), "app-1", { subscription: "mail", position: positions[i], key: "one" }),
+        new Written().transact("committed", Paid, "a").transact("committed", Paid, "b"),
+      );
+    assertEquals(lines(stored(7, 8)), []);
+    assertEquals(lines(stored(8, 7)), [
+      "order: messages of a key are stored in the order of their commits: event Paid b was committed after a, and is " +
+      "stored before it",
+    ]);
+  });
+
+  it("finds an effect of a store that was committed twice for an id", () => {
+    assertEquals(lines(new Written().effect("rolled back", "a").effect("committed", "a").effect("committed", "b")), []);
+    assertEquals(lines(new Written().effect("committed", "a").effect("committed", "a")), [
+      "effect once: for each id: effect a of event mail Paid was committed at 0, and again at 200",
+    ]);
   });
 
   it("finds a send that ends behind its deadline, unless its node was frozen", () => {

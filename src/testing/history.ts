@@ -209,6 +209,8 @@ export interface History {
   readonly attempts: readonly HandlerAttempt[];
   /** Runs of the functions of workflows' steps. */
   readonly steps: readonly WorkflowStep[];
+  /** Transactions of the stores that the option `sql` has made, in the order of their ends. */
+  readonly transactions: readonly StoreTransaction[];
   /** Times for which locks were held. */
   readonly locks: readonly LockHold[];
   /** Terms of leadership: calls of functions given to `lead`. */
@@ -221,6 +223,25 @@ export interface History {
   readonly runs: readonly RunInfo[];
   /** Dead letters that exist at the end. */
   readonly deadLetters: readonly HistoryLetter[];
+}
+
+/** A transaction of a store (`sqlStore`) that has ended. Beginning and end of the entry are its end. */
+export interface StoreTransaction extends HistorySpan {
+  /** Name of the store. */
+  readonly store: string;
+  /** `unknown`: it may have committed, or may still do so. */
+  readonly outcome: "committed" | "rolled back" | "unknown";
+  /** Collected in `out`: messages, starts of runs and signals. */
+  readonly recorded: readonly {
+    readonly kind: "event" | "command" | "start" | "tell";
+    /** Name of the contract or workflow. */
+    readonly contract: string;
+    /** Key of the message, or id of the run; `null`: none. */
+    readonly key: string | null;
+    readonly id: string;
+  }[];
+  /** Effects whose functions have run in it: of `handler`, `batch`, `once` and `flow.transaction`. */
+  readonly effects: readonly { readonly scope: string; readonly id: string }[];
 }
 
 /** A dead letter: a stored message whose attempts are used up. */

@@ -10,6 +10,7 @@ import type { Lock } from "../contract/calls/shared_state.ts";
 import { wrapWorkflow } from "../contract/declaration/workflow.ts";
 import { isRunMessage } from "../contract/declaration/contract.ts";
 import { collect } from "../dispatch/registry.ts";
+import type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 import type { Clock } from "../ports/clock.ts";
 import type {
   HandlerAttempt,
@@ -21,6 +22,7 @@ import type {
   InjectedFault,
   LockHold,
   NodeProcess,
+  StoreTransaction,
   WorkflowStep,
 } from "./history.ts";
 import { outcomeOf } from "./history.ts";
@@ -53,6 +55,7 @@ export class HistoryRecorder {
   readonly attempts: HandlerAttempt[] = [];
   readonly steps: WorkflowStep[] = [];
   readonly locks: LockHold[] = [];
+  readonly transactions: StoreTransaction[] = [];
   readonly terms: HistoryTerm[] = [];
   readonly faults: InjectedFault[] = [];
   readonly processes: NodeProcess[] = [];
@@ -110,6 +113,13 @@ export class HistoryRecorder {
     { step, leavesOut }: { step(): string | undefined; leavesOut(): boolean },
   ): T {
     return this.#recordedSender(app, { of, step, leavesOut, by: undefined, code: undefined });
+  }
+
+  /** Records a transaction of a store that has ended. */
+  transaction(store: string, { outcome, recorded, effects }: EndedTransaction): void {
+    const copied = recorded.map(({ kind, contract, key, id }) => ({ kind, contract, key, id }));
+    const fields = { store, outcome, recorded: copied, effects: [...effects] };
+    this.end(this.begin<StoreTransaction>(this.transactions, fields));
   }
 
   /** Returns a copy of a process's handlers whose functions are recorded. */

@@ -62,6 +62,7 @@ export type {
   InjectedFault,
   LockHold,
   NodeProcess,
+  StoreTransaction,
   WorkflowStep,
 } from "./history.ts";
 export { type Guaranteed, guarantees } from "./guarantees.ts";

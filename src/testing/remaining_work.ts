@@ -3,6 +3,7 @@
  * by themselves.
  */
 import { type Catga, CatgaError } from "../../mod.ts";
+import type { StoreBody } from "../contract/nodes/attached_store.ts";
 import type { RunInfo } from "../contract/calls/flow.ts";
 import { workflowOf } from "../contract/declaration/workflow.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
@@ -17,6 +18,8 @@ export interface RemainingWorkHost {
   readonly network: MemoryNetwork;
   /** Returns the nodes, which change with faults and deploys. */
   nodes(): readonly FaultyNode[];
+  /** Returns the stores of the nodes, each once by its tables or several times. */
+  stores(): Iterable<StoreBody>;
   /** Returns true once all faults have ended: time may leap then. */
   haveFaultsEnded(): boolean;
 }
@@ -60,11 +63,21 @@ export class RemainingWork {
     const apps = new Map(well.flatMap(({ id, app }) => app === undefined ? [] : [[id, app] as const]));
     const [first] = apps.values();
     if (first === undefined) return 0;
-    this.left = await unhandled(apps);
+    this.left = [...await this.#unpublished(), ...await unhandled(apps)];
     if (this.left.length > 0) return 0;
     const open = await this.#openRuns(first);
     this.left = open.map(({ workflow, id, status }) => `run ${id} of ${workflow} is ${status}`);
     return open.length === 0 ? undefined : Math.min(...open.map((run) => nextOf(run, this.#host.clock.now())));
+  }
+
+  /** Returns what the outboxes of stores have that is not published. */
+  async #unpublished(): Promise<string[]> {
+    const left: string[] = [];
+    for (const store of this.#host.stores()) {
+      const rows = await store.left();
+      if (rows > 0) left.push(`${rows} row${rows === 1 ? "" : "s"} of the outbox ${store.name}`);
+    }
+    return left;
   }
 
   /** Returns the workflow runs that have not ended and will go on by themselves. */

@@ -115,7 +115,7 @@ export function readHistory(
     Object.assign(spans.get(life * PER_LIFE)!, process);
   }
   // cast: each list has the entries that its recorder has written
-  return { history: { seed: 0, faults: [], ...lists, ...state } as unknown as History, notes };
+  return { history: { seed: 0, faults: [], transactions: [], ...lists, ...state } as unknown as History, notes };
 }
 
 /** Reads a life's lines; the last one may have been cut off by the kill. */

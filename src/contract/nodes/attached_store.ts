@@ -31,6 +31,26 @@ export interface StoreBody {
    * missing or of another version; a database that is away is waited for.
    */
   attach(host: StoreHost): Promise<StoreAttachment>;
+  /** Has a test learn of each transaction that ends, whoever runs it. */
+  observe(observer: (transaction: EndedTransaction) => void): void;
+  /** Number of rows that are neither published nor set aside. Rejects with errors of the database. */
+  left(): Promise<number>;
+}
+
+/** A transaction of a store that has ended, for tests. */
+export interface EndedTransaction {
+  /** `unknown`: it may have committed, or may still do so. */
+  readonly outcome: "committed" | "rolled back" | "unknown";
+  /** Messages, starts and signals that it has collected. */
+  readonly recorded: readonly {
+    readonly kind: "event" | "command" | "start" | "tell";
+    /** Name of the contract or workflow. */
+    readonly contract: string;
+    readonly key: string | null;
+    readonly id: string;
+  }[];
+  /** Effects whose functions have run in it. */
+  readonly effects: readonly { readonly scope: string; readonly id: string }[];
 }
 
 /** A store at a node. */

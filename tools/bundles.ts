@@ -96,9 +96,10 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * The files that guard a release, which `task test:all` runs and no other: checkers shown their planted bugs, which
  * change only with a checker; deploys that are played in memory with every change; shared state on three servers, which
  * the storm of three servers has, too, and sweeps of the moments of its faults; publishers and forgotten ttls, of which
- * the tests on a real server have the parts; the page in a bad night, of which `test/dashboard_browser_test.ts` has the
- * parts; the playground of `explore` in a browser; a user's type checks, and what the compiler says of a wrong guess
- * (that it is refused, tests of types hold); the bench's own.
+ * the tests on a real server have the parts; limits in a storm, of which `limit_over_test.ts` has two rounds; the page
+ * in a bad night, of which `test/dashboard_browser_test.ts` has the parts; the playground of `explore` in a browser; a
+ * user's type checks, and what the compiler says of a wrong guess (that it is refused, tests of types hold); the
+ * bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/plants": 200,
@@ -113,6 +114,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/client_browsers": 110,
   "test/faults/log_publish": 54,
   "test/faults/forgotten_entries": 43,
+  "test/faults/limit_storm": 250,
   "test/faults/phases": 27,
   "test/faults/state_servers": 27,
   "test/faults/night_browser": 62,

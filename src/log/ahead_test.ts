@@ -60,6 +60,8 @@ describe("ahead", () => {
     await apps.until("all", () => apps.runs.filter(({ ended }) => ended).length === 100, 60_000);
   });
 
+  // docs/log.md, priority, "the leader crashes": priority
+  // docs/log.md, priority, "versions with other values, or none": priority
   it("loses nothing when the leader is killed and one of another version goes on", async () => {
     await using apps = await LogApps.open(() => delay(apps.clock, 20));
     const versions = [(order: Order) => (isUrgent(order) ? 600_000 : 0), undefined, ({ n }: Order) => (n % 3) * 1_000];

@@ -55,6 +55,7 @@ describe("fair: a tenant with thousands of stored events", () => {
     await apps.until("C", () => of("C", 10, 2 * BEHIND).every(({ n }) => apps.handled(n)), 3_000);
   });
 
+  // docs/log.md, fairness, "versions with other tenants, or none": fairness
   it("loses nothing, and doubles only what no commit records, when versions with other tenants, or none, lead", async () => {
     const begun = new Map<number, number[]>();
     const kills: number[] = [];

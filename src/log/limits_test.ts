@@ -33,6 +33,7 @@ function mostWithin(times: readonly number[], ms: number): number {
 }
 
 describe("limit: running", () => {
+  // docs/log.md, faults of limits, "the leader crashes": running
   it("is never exceeded over three nodes, and is used again when the leader and another one are killed", async () => {
     const running = new Running();
     await using apps = await LogApps.open(({ n }, ctx) => running.count(ctx.node, n, () => delay(apps.clock, 50)));
@@ -47,6 +48,29 @@ describe("limit: running", () => {
     }
     await apps.until("all to be handled", () => own(300).every(({ n }) => apps.handled(n)), 120_000);
     assertEquals(running.most, 5);
+  });
+
+  it("goes to those that wait longest, also after the death of a leader (the next of a key that ran came first)", async () => {
+    const waited = new Map<number, number>();
+    const stored = new Map<number, number>();
+    await using apps = await LogApps.open(({ n }) => {
+      waited.set(n, Math.max(waited.get(n) ?? 0, apps.clock.monotonic() - stored.get(n)!));
+      return delay(apps.clock, 50);
+    });
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit: { running: 1 } });
+    const publish = async (n: number) => {
+      stored.set(n, apps.clock.monotonic());
+      await apps.publish({ n, key: `k${n % 12}` });
+    };
+    let n = 0;
+    for (; n < 60; n++) await publish(n); // 3 s of work
+    apps.kill(await apps.leader());
+    for (; n < 400; n++) {
+      await publish(n);
+      await apps.clock.advance(65); // 4 of 5 turns are taken
+    }
+    await apps.until("all to be handled", () => [...stored.keys()].every((n) => apps.handled(n)), 60_000);
+    assertLess(Math.max(...waited.values()), 10_000);
   });
 
   it("is in the health of the leader, with what runs and waits, and how long a handler has paused it", async () => {
@@ -388,6 +412,7 @@ describe("a handler that fails with RATE_LIMITED and retryAfter", () => {
 });
 
 describe("limit: per", () => {
+  // docs/log.md, faults of limits, "the leader crashes": per
   it("begins so many in any time, also when the leader is killed, and no burst follows the gap", async () => {
     const times: number[] = [];
     await using apps = await LogApps.open(() => void times.push(apps.clock.monotonic()));
@@ -503,6 +528,8 @@ describe("limit: over: skip", () => {
     assertEquals([apps.count(1), apps.count(3)], [0, 0]);
   });
 
+  // docs/log.md, one at a time, or not at all, "a node crashes": "skip"
+  // docs/log.md, one at a time, or not at all, "the leader crashes": "skip"
   it("never has two of a key at once while the leader and another node are killed, and loses nothing else", async () => {
     const running = [new Running(), new Running(), new Running()];
     await using apps = await LogApps.open(({ n }, ctx) =>
@@ -620,6 +647,8 @@ describe("limit: over: last", () => {
     apps.kill("a"); // the others take a while
   });
 
+  // docs/log.md, one at a time, or not at all, "a node crashes": "last"
+  // docs/log.md, one at a time, or not at all, "the leader crashes": "last"
   it("never has two of a key at once, and the newest of each handled, while leaders are killed", async () => {
     const running = [new Running(), new Running(), new Running()];
     await using apps = await LogApps.open(({ n }, ctx) =>

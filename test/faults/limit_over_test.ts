@@ -37,7 +37,9 @@ const running = {
 };
 
 describe("a limit with over, and priority", await requireNatsServer(), () => {
-  // docs/log.md, limits, one at a time, priority: a node, and the leader crashes
+  // docs/log.md, one at a time, or not at all, "the leader crashes": "last"
+  // docs/log.md, priority, "a node crashes": priority
+  // docs/log.md, priority, "the leader crashes": priority
   it("holds over the deaths of leaders: no more run than may, the newest is handled, nothing else is lost", {
     timeout: 900_000,
   }, async () => {

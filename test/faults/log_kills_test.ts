@@ -82,7 +82,7 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     },
   );
 
-  // docs/log.md, fairness: the leader crashes
+  // docs/log.md, fairness, "the leader crashes": fairness
   it("a tenant's ten are not behind another's thousands, also when the leader is killed meanwhile", {
     timeout: 1_200_000,
   }, async () => {

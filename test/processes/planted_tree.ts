@@ -102,7 +102,8 @@ interface Change {
  *   key. `limit-asleep`: a slot that is given back while several wait is not used. `limit-version`: when another
  *   version of a limit counts, what runs has no slot of it.
  *   `limit-batch`: what follows another message of its key in a batch has slots that are not free. `limit-emptied`:
- *   what leaves the batch that it waits for keeps its slots.
+ *   what leaves the batch that it waits for keeps its slots. `limit-doubt`: while messages are suspected, what has just
+ *   become ready takes the slots of those that wait. `limit-clock`: the leader's time goes back with the wall clock.
  * - `operator-held`: a pause by an operator does not count for keys in use; `operator-new`: nor for one that comes into
  *   use; `operator-all`: nor, of a whole limit, for its keys. `operator-numbers`: what one has set does not count for
  *   keys in use. `operator-asleep`: what waits does not learn that an operator has set something, or cleared it.
@@ -944,6 +945,16 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "if (category.limits !== undefined) this.#emptyBatch(category);\n    this.lookAtLimits();\n",
     to: "void category;\n    this.lookAtLimits();\n",
+  }],
+  "limit-doubt": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    for (const item of this.#takeWaiting()) look(item);\n",
+    to: "    this.#leaveLimits();\n",
+  }],
+  "limit-clock": [{
+    file: "src/log/subscriptions/term.ts",
+    from: "this.#gained = Math.max(this.#gained, ",
+    to: "this.#gained = Math.max(0, ",
   }],
   "limit-emptied": [{
     file: "src/log/subscriptions/ledger.ts",

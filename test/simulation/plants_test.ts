@@ -259,6 +259,8 @@ for (const { name, play, seeds, plants } of SIMULATIONS) {
 /** Plants that change what a run does so rarely that a simulation needs thousands of seeds: tests have the moment. */
 const TESTED: readonly (readonly [plant: SourcePlant, file: string, test: string])[] = [
   ["ahead-lane", "../log/ahead", "has urgent ones begin before thousands"],
+  ["limit-doubt", "../log/limits", "goes to those that wait longest"],
+  ["limit-clock", "../log/limit_faults", "holds: per"],
   ["last-left", "../log/subscriptions/ledger", "has no key left behind before what an earlier leader"],
   ["flow-lease", "driving/driven_runs", "a call for one with a lease .*: its lease has fired"],
   ["flow-lost-lease", "driving/driven_runs", "a call for one with a lease .*: the store may have lost it"],

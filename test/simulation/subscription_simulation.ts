@@ -170,7 +170,7 @@ export const LIMITED_BATCHES = 7_500_000;
  * batches, and with a log, or a store, that loses its end.
  */
 export const OPERATED = 12_000_000;
-const KINDS = ["all", "accounts", "tenants", "skip", "last", "ahead"] as const;
+const KINDS = ["all", "accounts", "tenants", "skip", "last", "cancel", "ahead"] as const;
 const RUNNING = 2;
 const RUNNING_OF_ALL = 3;
 const ACCOUNTS = 4;
@@ -311,8 +311,8 @@ class Run {
   cutAt = -Infinity;
   logCutAt = -Infinity;
   poisonDeaths = new Map<string, number>();
-  /** Messages that killed a leader while it ran others, too: its last suspicion may not be stored. */
-  leadersKilled = new Set<string>();
+  /** How many leaders a message has killed: the last suspicion of each may not be stored. */
+  readonly leadersKilled = new Map<string, number>();
   #requests = new Map<string, LetterRequest>();
   /** Requests that had an effect, by what they say, and the terms whose commits say so. */
   readonly carried = new Map<string, string[]>();
@@ -379,7 +379,7 @@ class Run {
     this.#advance(STORM);
     this.storm = false;
     this.handles = true;
-    if (seed >= OPERATED) this.#override(this.random() < 0.5 ? [] : withoutEndless(this.overrides));
+    if (seed >= OPERATED) this.#override(this.slow > 0 || this.random() < 0.5 ? [] : withoutEndless(this.overrides));
     for (const node of this.nodes) node.settle();
     this.#advance(20_000);
     let runs = -1; // what was passed by waits for dead letters if nothing runs any more
@@ -458,7 +458,7 @@ class Run {
 
   /** True if the newest message has the run of the one before it aborted, too. */
   get isCancel(): boolean {
-    return this.seed >= CANCEL && this.seed < OPERATED;
+    return (this.seed >= CANCEL && this.seed < OPERATED) || this.kind === "cancel";
   }
 
   /** True if messages of tenants count as older. */
@@ -593,6 +593,7 @@ class Run {
 
   #cutLog(): void {
     const since = this.now - this.random() * SYNC;
+    this.trace(() => "cut the log");
     this.logCutAt = this.now;
     const lost = this.log.filter(({ time }) => time > since);
     this.log = this.log.filter(({ time }) => time <= since);
@@ -789,12 +790,12 @@ class Run {
     return left.every(([, key]) => dead.has(key)) && (passed.length === 0 || isDead);
   }
 
-  /** The newest message of each account was not skipped. */
+  /** The newest message of each account was not skipped, unless it was for one that the log has lost since. */
   #checkLast(): void {
     const newest = new Map<unknown, Fate>();
-    for (const fate of this.fates.values()) if (!fate.lost) newest.set(fate.message.payload, fate);
-    for (const { message, isSkipping } of newest.values()) {
-      if (isSkipping) this.wrong(`${messageId(message)} is skipped, the newest of its account`);
+    for (const fate of this.fates.values()) newest.set(fate.message.payload, fate);
+    for (const { message, isSkipping, lost } of newest.values()) {
+      if (isSkipping && !lost) this.wrong(`${messageId(message)} is skipped, the newest of its account`);
     }
   }
 
@@ -856,7 +857,7 @@ class Run {
       if (this.mode.poison && message.poison) {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
-        const more = (this.slow > 0 ? 6 : 2) + (this.leadersKilled.has(id) ? 1 : 0);
+        const more = (this.slow > 0 ? 6 : 2) + Math.min(2, this.leadersKilled.get(id) ?? 0);
         // what cannot run is not suspected any more: after a rollback the search begins again
         if (deaths > (more + this.attempts) * (1 + this.rollbacks)) this.wrong(`${id} ended ${deaths} processes`);
       }
@@ -1165,7 +1166,7 @@ class SimNode {
   #dieOf(poison: string): void {
     const run = this.#run;
     run.poisonDeaths.set(poison, (run.poisonDeaths.get(poison) ?? 0) + 1);
-    if (this.leader !== undefined && this.running.size > 1) run.leadersKilled.add(poison);
+    if (this.leader !== undefined) run.leadersKilled.set(poison, (run.leadersKilled.get(poison) ?? 0) + 1);
     this.kill(true);
   }
 
@@ -1733,7 +1734,7 @@ class SimLeader {
     // a leader that another one has followed does not know what that one has begun
     const nodes = this.#run.nodes.some(({ token }) => token > this.token) ? [] : this.#run.nodes;
     const running = nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
-    const earlier = [...this.#earlier(message), ...running.filter(({ position }) => position < message.position)];
+    const earlier = [...this.#earlier(message), ...running.filter(({ time }) => time < message.time)];
     const own = earlier.filter(({ payload }) => payload === message.payload);
     const account = `${message.payload}`;
     return new Set(own.map(messageId)).size >=
@@ -1748,15 +1749,14 @@ class SimLeader {
   }
 
   /** Returns the id of a later message of its account that is not done. */
-  #laterOf({ position, payload }: LoggedMessage): string | undefined {
+  #laterOf({ time, payload }: LoggedMessage): string | undefined {
     const { open, parked } = this.#ledger!; // it leads
     const running = this.#run.nodes.flatMap((node) => [...node.running.values()].map(({ message }) => message));
     const all = [...open, ...[...parked].filter(({ dead }) => dead === 0)].map(({ message }) => message);
     // what ran when this leader took over, and is still to be read, may have ended since
     const joined = [...this.#ran].map((id) => this.#run.fates.get(id)!.message);
-    const later = [...all, ...running, ...joined].find((other) =>
-      other.payload === payload && other.position > position
-    );
+    // a log that has lost its end gives positions again
+    const later = [...all, ...running, ...joined].find((other) => other.payload === payload && other.time > time);
     return later && messageId(later);
   }
 
@@ -1768,8 +1768,11 @@ class SimLeader {
     if (!run.isOver || (run.isSkip && !this.#isOver(message))) {
       run.wrong(`${id} is skipped, and no earlier one of its account is in hand`);
     }
-    // the later one that has had a run aborted may have been left behind, or be known to an earlier leader alone
-    const hasLater = item?.isReplaced ? run.hasLaterOf(message) : this.#laterOf(message) !== undefined;
+    // the later one that has had a run aborted may have been left behind, or be known to an earlier leader alone;
+    // what the log has lost counts as before all that it still has
+    const hasLater = item?.isReplaced
+      ? run.hasLaterOf(message)
+      : run.fates.get(id)!.lost || this.#laterOf(message) !== undefined;
     if (run.isLast && (item === undefined || !hasLater)) {
       run.wrong(`${id} is skipped, and no later one of its account is in hand`);
     }
@@ -1887,10 +1890,12 @@ class SimLeader {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
+    // at a limit the oldest of those that wait there is next
+    const atLimit = run.isAhead && run.hasLimit ? [...ledger.open, ...ledger.parked].filter(waitsAtLimit) : undefined;
     for (const item of ledger.begin(() => run.now)) {
       this.#checkInForce(item);
       if (run.isLast && !item.joins) this.#checkNewest(item);
-      if (run.isAhead && !run.hasAccounts && !item.joins) this.#checkOldest(item);
+      if (run.isAhead && !run.hasAccounts && !item.joins) this.#checkOldest(item, atLimit);
       this.#send(item);
     }
     for (const category of ledger.filling.keys()) {
@@ -1931,11 +1936,13 @@ class SimLeader {
   }
 
   /** Notes it if a message has begun before one of its tenant that waits and counts as older. */
-  #checkOldest({ id, rank, tenant, message, category: { fair } }: Item): void {
+  #checkOldest({ id, rank, tenant, message, category: { fair } }: Item, atLimit: readonly Item[] | undefined): void {
     if (tenant === undefined || fair?.ahead === undefined) return;
     const { open, parked } = this.#ledger!; // it leads
-    for (const each of [...open, ...parked]) {
-      if (each.tenant !== tenant || each.turn !== "ready" || each.waitsAt !== undefined || each.rank >= rank) continue;
+    const waiting = atLimit?.filter(waitsAtLimit) ??
+      [...open, ...parked].filter(({ turn, waitsAt }) => turn === "ready" && waitsAt === undefined);
+    for (const each of waiting) {
+      if (each.tenant !== tenant || each.rank >= rank) continue;
       this.#run.wrong(`${id} of ${message.payload} begins before ${each.id} of ${each.message.payload}`);
     }
     this.#run.sums.ahead++;
@@ -2155,6 +2162,10 @@ class SimLeader {
       }
     }
   }
+}
+
+function waitsAtLimit({ turn, waitsAt }: Item): boolean {
+  return turn === "ready" && waitsAt !== undefined;
 }
 
 /** Read once: most are asked for again and again. */

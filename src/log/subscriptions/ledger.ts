@@ -1080,13 +1080,20 @@ export class Ledger {
 
   /** Has all messages that wait for limits ready to run, so that they look at their limits again. */
   #leaveLimits(): void {
+    for (const item of this.#takeWaiting()) this.#push(item);
+  }
+
+  /** Takes all messages that wait for limits out of their lines, and returns them in that order. */
+  #takeWaiting(): readonly Item[] {
+    const taken: Item[] = [];
     for (const gate of this.#limiting) {
       for (let item = gate.shift(); item !== undefined; item = gate.shift()) {
-        if (item.turn === "ready" && item.place !== "gone") this.#push(item);
+        if (item.turn === "ready" && item.place !== "gone") taken.push(item);
       }
     }
     this.#limiting.clear();
     this.#opened.clear();
+    return taken;
   }
 
   /**
@@ -1680,14 +1687,15 @@ export class Ledger {
     // they are divided together with those that have become ready since
     const time = now();
     this.#openDue(time);
-    this.#leaveLimits();
     const [ready, joined]: Item[][] = [[], []];
-    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
-      if (!this.#mayRun(item, now)) continue;
-      if (this.#waitsForLimits(item, time)) continue;
+    const look = (item: Item) => {
+      if (!this.#mayRun(item, now) || this.#waitsForLimits(item, time)) return;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
-    }
+    };
+    // those that have waited for limits come first: else the next of a key that has just run would take each slot
+    for (const item of this.#takeWaiting()) look(item);
+    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) look(item);
     const { begins, later, pause } = suspicion.choose(ready, time);
     if (later.length > 0) this.pause = pause;
     for (const item of begins) this.#commit.begin(this.#run(item));

@@ -7,7 +7,7 @@ import type { SubscriptionHealth, SubscriptionPause } from "../../contract/nodes
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { show } from "../../data/checks.ts";
 import { listed, printable } from "../../data/printable.ts";
-import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
+import { type Stamp, stamp, within } from "../../ports/clock.ts";
 import { type LogLoss, MAX_SERVER_LAG, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
@@ -61,6 +61,8 @@ export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 export class SubscriptionTerm {
   readonly #options: Omit<TermOptions, "stored">;
   readonly #started: Stamp;
+  /** Time by which the wall clock has run ahead of the monotonic one at most since then, in ms. */
+  #gained = 0;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
   readonly #skipped: HandledCount;
@@ -190,7 +192,11 @@ export class SubscriptionTerm {
 
   /** Time of this leader, in ms since 1970. It never goes back, whatever the wall clock does. */
   get #now(): number {
-    return this.#started.wall + elapsed(this.#options.host.clock, this.#started);
+    const { wall, monotonic } = stamp(this.#options.host.clock);
+    const passed = monotonic - this.#started.monotonic;
+    // the machine slept, or the clock was set forward: what was counted with that stays, also if it is set back
+    this.#gained = Math.max(this.#gained, wall - this.#started.wall - passed);
+    return this.#started.wall + passed + this.#gained;
   }
 
   get #over(): boolean {

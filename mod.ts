@@ -55,6 +55,9 @@ export type {
   FollowableEvent,
   FollowedEvent,
   FollowEventsOptions,
+  LimitControl,
+  LimitPauseOptions,
+  LimitSettings,
   PauseOptions,
 } from "./src/contract/calls/durable_messages.ts";
 export type {

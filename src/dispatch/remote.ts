@@ -15,6 +15,7 @@ import type {
   DeadLetterOptions,
   EventFollower,
   FollowEventsOptions,
+  LimitControl,
   PauseOptions,
   SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
@@ -262,6 +263,8 @@ export interface DurableLog {
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   pause(subscription: string, options: PauseOptions): Promise<void>;
   resume(subscription: string): Promise<void>;
+  /** Returns what changes a limit of a subscription. */
+  limit(subscription: string, limit: string): LimitControl;
   /** Returns the events of a durable contract, in the order of the log. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertGreater, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
+import { command } from "../../mod.ts";
 import { LogApps, type Order } from "../../test/support/log_apps.ts";
 import { delay } from "../ports/clock.ts";
 import { Administration } from "./administration/administration.ts";
@@ -263,6 +264,43 @@ describe("what operators set of a limit", () => {
       if (i >= nothing.length) await apps.clock.until(operator.clearLimit(BANK));
       await apps.until(`all to be handled beside ${text}`, () => orders.every(({ n }) => apps.handled(n)), 20_000);
     }
+  });
+
+  it("is what a program says by app.limit: pause, resume, set and clear, of a queued command's, too", async () => {
+    await using apps = await LogApps.open();
+    const app = await apps.start("a", { limit: { name: "bank", key: account, running: 2 } });
+    const { limit } = app; // a program may take it out
+    const bank = limit("billing", "bank");
+    await apps.publish(...own(1));
+    await apps.until("the first to be handled", () => apps.handled(0));
+    await apps.clock.until(bank.pause({ key: "account 1", reason: "they move" }));
+    await apps.clock.until(bank.set({ running: 1 }));
+    await apps.publish(...own(5, 1));
+    await apps.until("the others to be handled", () => [2, 3, 5].every((n) => apps.handled(n)));
+    const [{ set, keys }] = (await apps.info()).overrides!;
+    assertEquals([set?.running, keys?.[0].key, keys?.[0].reason], [1, "account 1", "they move"]);
+    assertEquals(apps.handled(1), false);
+    await apps.clock.until(bank.resume({ key: "account 1" }));
+    await apps.until("all to be handled", () => own(6).every(({ n }) => apps.handled(n)));
+    await apps.clock.until(bank.clear());
+    assertEquals((await apps.info()).overrides, undefined);
+    for (
+      const [changed, text] of [
+        [() => limit("billing", "banks").clear(), "shop/billing has no limit banks at a live node; it has bank"],
+        [() => limit("bills", "bank").clear(), "there is no subscription shop/bills"],
+        [() => bank.set({}), "limit: give running, per or burst"],
+        [() => bank.set({ running: 0 }), "limit: running"],
+        [() => bank.pause({ for: 0 }), "pause: for"],
+        [() => bank.resume({ keys: "a" } as never), "resume: unknown option keys; it takes key"],
+      ] as const
+    ) await assertRejects(async () => await apps.clock.until(changed()), Error, text);
+    const Pay = command<void>("Pay", { durable: true });
+    const handlers = Pay.handle(() => {}, { limit: { running: 5 } });
+    const payer = await apps.cluster.start("payer", { service: "bank", handlers });
+    await apps.clock.until(payer.enqueue(Pay));
+    await apps.clock.until(payer.limit("Pay", "Pay/0").pause());
+    const infos = await apps.clock.until(app.subscriptions());
+    assert(infos.find(({ name }) => name === "Pay")?.overrides?.[0].paused !== undefined);
   });
 
   it("holds beside what is invalid of another limit, which raises an alarm until it is cleared", async () => {

@@ -10,6 +10,7 @@ import type {
   DeadLetterOptions,
   EventFollower,
   FollowEventsOptions,
+  LimitControl,
   PauseOptions,
   SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
@@ -172,6 +173,10 @@ class NodeLog implements DurableLog {
 
   async resume(subscription: string): Promise<void> {
     await this.#administration.resume(this.#options.host.service, subscription);
+  }
+
+  limit(subscription: string, limit: string): LimitControl {
+    return this.#administration.limitOf(this.#options.host.service, subscription, limit);
   }
 
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {

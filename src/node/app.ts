@@ -33,6 +33,9 @@ import {
   type EventFollower,
   type FollowEventsOptions,
   type KeepOptions,
+  type LimitControl,
+  type LimitPauseOptions,
+  type LimitSettings,
   type PauseOptions,
   type SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
@@ -120,7 +123,7 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
   ...["start", "result", "tell", "ask", "complete", "cancel", "runs", "view", "watch"],
-  ...["follow", "subscriptions", "deadLetters", "rewind", "pause", "resume"],
+  ...["follow", "subscriptions", "deadLetters", "rewind", "pause", "resume", "limit"],
   ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
 
@@ -719,6 +722,19 @@ export class App implements NodeHost, DrainableNode {
   async resume(subscription: string): Promise<void> {
     this.#checkOpen();
     await (await this.log()).resume(subscription);
+  }
+
+  limit(subscription: string, limit: string): LimitControl {
+    const control = async () => {
+      this.#checkOpen();
+      return (await this.log()).limit(subscription, limit);
+    };
+    return Object.freeze({
+      pause: async (options?: LimitPauseOptions) => await (await control()).pause(options),
+      resume: async (options?: Pick<LimitPauseOptions, "key">) => await (await control()).resume(options),
+      set: async (settings: LimitSettings) => await (await control()).set(settings),
+      clear: async () => await (await control()).clear(),
+    });
   }
 
   broadcast(

@@ -182,6 +182,40 @@ export interface PauseOptions {
   readonly for?: number | undefined;
 }
 
+/** Options of the pause of a limit. */
+export interface LimitPauseOptions extends PauseOptions {
+  /** Pauses the messages of this key alone, 1,024 characters at most. Default: the whole limit. */
+  readonly key?: string | undefined;
+}
+
+/** Numbers of a limit that count in place of the program's; at least one. */
+export interface LimitSettings {
+  /** Maximum number of messages that run at once, 1 to 1,000,000. */
+  readonly running?: number | undefined;
+  /** `count` messages begin in `ms`: 1 to 1,000,000 in 1 ms to a day. */
+  readonly per?: readonly [count: number, ms: number] | undefined;
+  /** Number of messages that may begin at once after a pause, 1 to 1,000,000. */
+  readonly burst?: number | undefined;
+}
+
+/**
+ * Changes one limit of a subscription, for all nodes, as the command `catga limits` does. Each change is kept over
+ * restarts and deploys until it is taken back, and shown wherever the limit is. A method resolves when its change is
+ * stored; the leader follows
+ * within a moment. Rejects with a `TypeError` or `RangeError` for an invalid option, and if there is no such
+ * subscription, or no live node has the limit; with a `CatgaError` (`UNAVAILABLE`, `OUTCOME_UNKNOWN`).
+ */
+export interface LimitControl {
+  /** None of its messages, or of the key's, begins until `resume`, or for `for` ms; what runs ends, others go on. */
+  pause(options?: LimitPauseOptions): Promise<void>;
+  /** Ends the pause of the limit, or that of the key; does nothing if it is not paused. */
+  resume(options?: Pick<LimitPauseOptions, "key">): Promise<void>;
+  /** Has numbers count in place of the program's until `clear`; others stay as they are. */
+  set(settings: LimitSettings): Promise<void>;
+  /** Has the limit be as the program says: all pauses of it and of its keys end, too. */
+  clear(): Promise<void>;
+}
+
 /** Throws if the options of a pause are invalid. */
 export function checkPauseOptions(options: PauseOptions): void {
   checkKnown("pause", options, PAUSE_OPTIONS);

@@ -12,6 +12,7 @@ import type {
   EventFollower,
   FollowableEvent,
   FollowEventsOptions,
+  LimitControl,
   PauseOptions,
   SubscriptionInfo,
 } from "../calls/durable_messages.ts";
@@ -230,6 +231,27 @@ export interface Catga extends Sender, AsyncDisposable {
   pause(subscription: string, options?: PauseOptions): Promise<void>;
   /** Resumes a subscription that is paused; does nothing if it is not. Otherwise like {@link Catga.pause}. */
   resume(subscription: string): Promise<void>;
+  /**
+   * Returns what changes a limit of a subscription of this service, without a deploy. `subscription`: its name; for a
+   * queued command, the contract's name. `limit`: the limit's name; of one without a name, its contract and place among
+   * the limits of the handler, as `Paid/0`.
+   *
+   * @example
+   * ```ts
+   * import { catga, event } from "@catga/catga";
+   *
+   * const Paid = event<{ account: string }>("Paid", { durable: true });
+   * const limit = { name: "bank", key: ({ account }: { account: string }) => account, running: 5 };
+   * await using app = await catga({ handlers: Paid.on(() => {}, { name: "books", limit }) });
+   * const bank = app.limit("books", "bank");
+   * await bank.set({ running: 2 }); // at most 2 at once of each account, on all nodes
+   * await bank.pause({ key: "acme", reason: "they are moving", for: 3_600_000 });
+   * const [{ overrides = [] }] = await app.subscriptions();
+   * console.log(overrides[0].set?.running, overrides[0].keys?.[0].key); // 2 acme
+   * await bank.clear();
+   * ```
+   */
+  limit(subscription: string, limit: string): LimitControl;
   /**
    * Forgets an entity for ever: its events and its snapshot are removed, and later commands get `FORGOTTEN`. The event
    * `<Entity>.forgotten` remains, for subscribers. Resolves when everything is removed. Rejects with `UNAVAILABLE`;

@@ -8,6 +8,8 @@ import {
   checkPauseOptions,
   type DeadLetter,
   type DeadLetterOptions,
+  type LimitControl,
+  type LimitPauseOptions,
   type PauseOptions,
   type SubscriptionInfo,
 } from "../../contract/calls/durable_messages.ts";
@@ -31,10 +33,10 @@ import type { ParkedMessage } from "../format/parked_message.ts";
 import { StoredRefusals } from "./refused_messages.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import {
+  checkResumeOptions,
   clearedLimit,
   type LimitChange,
   type LimitInfo,
-  type LimitPauseOptions,
   limitsOf,
   type LimitSummary,
   type LimitTarget,
@@ -246,8 +248,39 @@ export class Administration {
     await this.#changeLimit(target, clearedLimit);
   }
 
+  /**
+   * Returns what changes the limit of a subscription of this service and name, or of the queued command of this name;
+   * or of the handlers of events of entities that share the name, if only they have a limit of this name.
+   */
+  limitOf(service: string, name: string, limit: string): LimitControl {
+    const change = async (change: LimitChange, key?: string): Promise<void> => {
+      const found = await this.#find(service, name, COMMANDS);
+      const all = [found, ...await this.#ofEntities(found)];
+      const limits = await Promise.all(all.map((each) => this.#limitNames(each)));
+      await this.#change(all[Math.max(0, limits.findIndex((names) => names.includes(limit)))], limit, change, key);
+    };
+    return {
+      pause: async (options = {}) => await change(pausedLimit(options), options.key),
+      resume: async (options = {}) => {
+        checkResumeOptions(options);
+        await change(resumedLimit(options.key));
+      },
+      set: async (settings) => await change(setNumbers(settings)),
+      clear: async () => await change(clearedLimit),
+    };
+  }
+
+  async #limitNames(found: FoundSubscription): Promise<readonly string[]> {
+    const now = this.#options.clock.now();
+    return (await limitsOf(found.kept, found, await this.nodes([found]), now)).map(({ limit }) => limit);
+  }
+
   async #changeLimit({ service, subscription, limit }: LimitTarget, change: LimitChange, key?: string): Promise<void> {
-    const found = await this.#find(service, subscription, service);
+    await this.#change(await this.#find(service, subscription, service), limit, change, key);
+  }
+
+  async #change(found: FoundSubscription, limit: string, change: LimitChange, key?: string): Promise<void> {
+    const { service, name: subscription } = found;
     const now = Math.floor(this.#options.clock.now());
     const all = await limitsOf(found.kept, found, await this.nodes([found]), now);
     const known = all.find((each) => each.limit === limit);

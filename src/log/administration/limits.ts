@@ -9,7 +9,11 @@ import {
   readAnnouncement,
   stricter,
 } from "../../contract/nodes/announcement.ts";
-import { checkPauseOptions, type PauseOptions } from "../../contract/calls/durable_messages.ts";
+import {
+  checkPauseOptions,
+  type LimitPauseOptions,
+  type LimitSettings,
+} from "../../contract/calls/durable_messages.ts";
 import type { KeyPause, LimitOverride, LimitSetting, NodeInfo } from "../../contract/nodes/node_info.ts";
 import { checkLimitNumbers } from "../../contract/declaration/handler.ts";
 import { checkKnown, checkString } from "../../data/checks.ts";
@@ -40,11 +44,6 @@ export interface LimitInfo extends LimitTarget {
 
 /** Numbers of a limit. Without one of them nothing is limited in that way. */
 export type LimitSummary = Omit<LimitSetting, "since">;
-
-/** Options of {@link pausedLimit}: those of a pause, and the key; without one the whole limit is paused. */
-export interface LimitPauseOptions extends PauseOptions {
-  readonly key?: string | undefined;
-}
 
 /** Returns the limits of a subscription, sorted by name: those that nodes have, and those of which something is set. */
 export async function limitsOf(
@@ -103,6 +102,12 @@ export function pausedLimit({ key, ...options }: LimitPauseOptions): LimitChange
   };
 }
 
+/** Throws if the options of the end of a pause are invalid. */
+export function checkResumeOptions(options: Pick<LimitPauseOptions, "key">): void {
+  checkKnown("resume", options, RESUME_OPTIONS);
+  if (options.key !== undefined) checkString("resume: key", options.key);
+}
+
 /** Returns the change that resumes a limit, or one of its keys. */
 export function resumedLimit(key?: string): LimitChange {
   return ({ paused, keys = [], ...others }) =>
@@ -112,7 +117,7 @@ export function resumedLimit(key?: string): LimitChange {
 }
 
 /** Returns the change that sets numbers of a limit; others stay as they are. Throws if one is invalid or none given. */
-export function setNumbers(numbers: LimitSummary): LimitChange {
+export function setNumbers(numbers: LimitSettings): LimitChange {
   checkKnown("limit", numbers, NUMBERS);
   const { running, per, burst } = numbers;
   if (running === undefined && per === undefined && burst === undefined) {
@@ -163,6 +168,7 @@ function keysIn(keys: readonly KeyPause[]): Pick<LimitOverride, "keys"> {
   return keys.length === 0 ? {} : { keys };
 }
 
+const RESUME_OPTIONS: ReadonlySet<string> = new Set(["key"]);
 const NUMBERS: ReadonlySet<string> = new Set(["running", "per", "burst"]);
 /** Maximum number of keys that are paused in the limits of one subscription. */
 const MAX_KEYS = 1_000;

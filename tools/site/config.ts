@@ -37,7 +37,11 @@ export default {
     sidebar: json("./sidebar.json"),
     outline: [2, 3],
     notFound: { quote: "There is no such page. The search above knows all pages." },
-    nav: [{ text: "简体中文", link: "/zh" }],
+    nav: [
+      // a page of its own, not one of VitePress
+      { text: "Playground", link: "/playground/index.html", target: "_self" },
+      { text: "简体中文", link: "/zh" },
+    ],
     search: {
       provider: "local",
       options: {

@@ -56,25 +56,28 @@ type ViewListener = (view: NonNullable<ShownRun["view"]>) => void;
 /** A view of a run, and the sequence of the run's message up to which it is the last one. */
 type SeenView = Pick<ShownRun, "sequence" | "view">;
 
-/** A run for whose end callers wait. */
-interface Waited {
+/**
+ * A run for whose end callers wait. A class, because V8 would make literals among the old objects (`HeldRun` of
+ * `driven_runs.ts`).
+ */
+class Waited {
   readonly ref: RunRef;
   /** Each with the number of the first read that has begun after its wait: what an earlier one found may be too old. */
-  readonly waiters: Map<ResultListener, number>;
+  readonly waiters = new Map<ResultListener, number>();
   /** Callers that watch what the run shows, numbered in the same way. */
-  readonly watchers: SparseMap<ViewListener, number>;
+  readonly watchers = new SparseMap<ViewListener, number>();
   /** Result of the last read for watchers. */
-  shown: ShownRun | undefined;
+  shown: ShownRun | undefined = undefined;
   /** The latest view that this node has noticed since the first of the present waits began. */
-  latest: SeenView | undefined;
+  latest: SeenView | undefined = undefined;
   /** Number of reads that have begun. */
-  reads: number;
+  reads = 0;
   /** Number of the last read that succeeded. */
-  succeeded: number;
+  succeeded = 0;
   /** Reads up to this number may have found what the store has lost since. */
-  doubtful: number;
+  doubtful = 0;
   /** True while the run is being read; "again": its end was announced during the read, so that it is read again. */
-  reading: boolean | "again";
+  reading: boolean | "again" = false;
   /**
    * Time at which it was last decided whether to read the run, by the monotonic clock; -Infinity: the last read has
    * failed.
@@ -82,6 +85,12 @@ interface Waited {
   looked: number;
   /** Time of the last successful read of the run, or else of the beginning of the wait, by the monotonic clock. */
   read: number;
+
+  /** `now`: when the wait begins, by the monotonic clock. */
+  constructor(ref: RunRef, now: number) {
+    this.ref = ref;
+    this.looked = this.read = now;
+  }
 }
 
 /** Notices the ends of runs, and calls the listeners that wait for them. */
@@ -127,9 +136,7 @@ export class Results {
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      const none = { waiters: new Map<ResultListener, number>(), watchers: new SparseMap<ViewListener, number>() };
-      const unread = { shown: undefined, latest: undefined, reads: 0, succeeded: 0, doubtful: 0 };
-      this.#waiting.set(key, entry = { ref, ...none, ...unread, reading: false, looked: now, read: now });
+      this.#waiting.set(key, entry = new Waited(ref, now));
     }
     entry.waiters.set(waiter, entry.reads + 1);
     if (watcher !== undefined) entry.watchers.set(watcher, entry.reads + 1);

@@ -69,39 +69,61 @@ type HeldEnd = DriveEnd | { readonly elsewhere: string };
 /** Ends of executions after which a run has gone on, here or at another node. */
 const HAS_GONE_ON: ReadonlySet<unknown> = new Set<HeldEnd>(["completed", "suspended", "superseded"]);
 
-/** A run that this node is loading or executing. */
-interface HeldRun {
+/**
+ * A run that this node is loading or executing.
+ *
+ * A class, not a literal: once many objects of a literal have lived through collections, V8 makes further ones among
+ * the old objects at once, which only a major collection looks at. Each then keeps what it refers to, a whole run here,
+ * long after its end, so that minor collections copy it twice. It is the same with all literals that live as long as a
+ * run, or a step of it, and refer to more than values (docs/internals/measurements.md, "workflows").
+ */
+class HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
-  drive: Drive | undefined;
+  readonly over: (end: HeldEnd | { readonly failed: unknown }) => void;
+  drive: Drive | undefined = undefined;
   readonly ref: RunRef;
   readonly since: number;
   readonly epoch: number;
   /** Resolves when a lease that covers the run is stored. */
   readonly leased: Promise<"leased">;
-  readonly lease: (epoch: number) => void;
+  readonly #lease: (leased: "leased") => void;
   /**
    * The epoch of the store (the number of its possible losses) in which the run's lease was stored; `undefined`: no
    * lease is stored.
    */
-  leaseEpoch: number | undefined;
+  leaseEpoch: number | undefined = undefined;
   /** True if a lease covers the run, even if it is not stored yet. */
-  hasLease: boolean;
+  hasLease = false;
   /**
    * True if another process executed the run before, and probably died. The run then gets a lease soon: until the call
    * for it is acknowledged, the log suspects its message of having ended that process, and holds others back.
    */
-  isTakenOver: boolean;
+  isTakenOver = false;
   /** Resolves when the run begins anew; made when a call waits for it. */
-  newLife: PromiseWithResolvers<"new life"> | undefined;
+  newLife: PromiseWithResolvers<"new life"> | undefined = undefined;
   /** True while messages of earlier lives are being removed. */
-  isPurging: boolean;
+  isPurging = false;
   /** When that was last begun, by the monotonic clock. */
-  purgedAt: number;
+  purgedAt = -Infinity;
   /**
    * Sequence of the last message of the run that had been read when its execution ended; -1: the run was not read,
    * because its start, which this node was storing, was not stored.
    */
-  sequence: number;
+  sequence = -1;
+
+  constructor(ref: RunRef, since: number, epoch: number) {
+    this.ref = ref;
+    this.since = since;
+    this.epoch = epoch;
+    ({ promise: this.end, resolve: this.over } = Promise.withResolvers());
+    ({ promise: this.leased, resolve: this.#lease } = Promise.withResolvers());
+  }
+
+  /** Called when a lease that covers the run is stored. */
+  lease(epoch: number): void {
+    this.leaseEpoch = epoch;
+    this.#lease("leased");
+  }
 }
 
 /** The runs that a node executes. */
@@ -447,24 +469,21 @@ export class DrivenRuns {
   ): Promise<DriveEnd> {
     const host = this.#host;
     const gaveUp = (this.#gaveUp.get(keyOf(ref)) ?? -1) >= journal.heldAt;
-    let options: DriveOptions = { host, ref, body, journal, gaveUp, ...how };
+    let next: Omit<DriveOptions, "host" | "ref" | "body" | "journal"> = { gaveUp, ...how };
     let drive: Drive;
     let end: DriveEnd;
     for (;;) {
-      drive = held.drive = new Drive(options);
-      drive.begin();
-      if (this.#leaving) drive.leave();
-      this.#watch(held.isTakenOver ? this.#soon : undefined);
+      drive = this.#begin(held, body, journal, next);
       end = await drive.end;
       if (end === "new life") {
         const due = drive.due.filter(({ step }) => step === TIME_OUT);
-        options = { host, ref, body, journal, due, fresh: true, gaveUp: false };
+        next = { due, fresh: true, gaveUp: false };
         this.#beginLife(held, journal);
         continue;
       }
       if (end !== "restart" || drive.error !== undefined) break;
       const { due, handedOver, begun, times: { unrecorded }, confirmedAt: readAt } = drive;
-      options = { ...options, due, fresh: false, handedOver, begun, unrecorded, readAt };
+      next = { ...next, due, fresh: false, handedOver, begun, unrecorded, readAt };
     }
     held.sequence = journal.sequence;
     host.read(ref, journal);
@@ -479,6 +498,20 @@ export class DrivenRuns {
       this.#settled.add(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
+  }
+
+  /** Begins an execution of a run. Its options live no longer than this call: see {@link HeldRun}. */
+  #begin(
+    held: HeldRun,
+    body: WorkflowBody,
+    journal: Journal,
+    options: Omit<DriveOptions, "host" | "ref" | "body" | "journal">,
+  ): Drive {
+    const drive = held.drive = new Drive({ host: this.#host, ref: held.ref, body, journal, ...options });
+    drive.begin();
+    if (this.#leaving) drive.leave();
+    this.#watch(held.isTakenOver ? this.#soon : undefined);
+    return drive;
   }
 
   /** Ends the calls of the life before, whose messages may be removed, and removes those of old lives now and then. */
@@ -546,22 +579,11 @@ export class DrivenRuns {
 
   #hold(ref: RunRef, work: (held: HeldRun) => Promise<HeldEnd>): HeldRun {
     const key = keyOf(ref);
-    const { promise: end, resolve } = Promise.withResolvers<HeldEnd | { readonly failed: unknown }>();
-    const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
-    const since = this.#host.clock.monotonic();
-    const held: HeldRun = {
-      ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
-      ...{ leased, leaseEpoch: undefined, hasLease: false, isTakenOver: false, sequence: -1 },
-      ...{ newLife: undefined, isPurging: false, purgedAt: -Infinity },
-      lease: (epoch) => {
-        held.leaseEpoch = epoch;
-        lease("leased");
-      },
-    };
+    const held = new HeldRun(ref, this.#host.clock.monotonic(), this.#host.log.epoch);
     this.#held.set(key, held);
     this.#host.app.begun();
     work(held).catch((failed) => ({ failed })).then((end) => {
-      resolve(end);
+      held.over(end);
       if (this.#held.get(key) === held) this.#held.delete(key);
       // calls that still wait for the entry do not need the run
       if (end !== "refused") held.drive = undefined;
@@ -605,7 +627,7 @@ export class DrivenRuns {
           held.hasLease || held.drive === undefined || lasts < (held.isTakenOver ? Math.min(this.#soon, long) : long)
         ) continue;
         held.hasLease = true;
-        this.#leases.add(held.ref, held.lease);
+        this.#leases.add(held.ref, (epoch) => held.lease(epoch));
       }
       this.#leases.tick();
       if (this.#held.size > 0) this.#watch();

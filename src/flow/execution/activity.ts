@@ -11,7 +11,7 @@ import type { DriveHost } from "./drive_host.ts";
 import { PAUSES, repeatUnless } from "../../ports/repeat.ts";
 
 /** Callbacks from {@link Activity}, the count of what is in progress in an execution of a run, to the execution. */
-interface ActivityCallbacks {
+export interface ActivityCallbacks {
   /**
    * Runs one turn of the execution: pending calls react to what has changed (`drive_state.ts`). Called in a later turn
    * of the event loop than the request for it, and never after {@link Activity.stop}.

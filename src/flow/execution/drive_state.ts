@@ -1,5 +1,5 @@
 /**
- * The state of one execution of a run (a drive), and its turns. An execution advances only in its turns (`#turn`);
+ * The state of one execution of a run (a drive), and its turns. An execution advances only in its turns (`turn`);
  * between two turns it awaits the next one, and it awaits nothing else. A change of state that a turn reads requests
  * the next turn (`activity.ts`).
  *
@@ -18,7 +18,7 @@ import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { show } from "../../data/checks.ts";
 import { withCarried } from "../../dispatch/carried_headers.ts";
 import { CatgaError } from "../../error.ts";
-import { Activity } from "./activity.ts";
+import { Activity, type ActivityCallbacks } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import { DriveTimes } from "./drive_times.ts";
 import { Ends } from "./ends.ts";
@@ -99,7 +99,7 @@ export interface DriveCallbacks {
 }
 
 /** The state of one execution of a run. */
-export class DriveState {
+export class DriveState implements ActivityCallbacks {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly journal: Journal;
@@ -164,9 +164,10 @@ export class DriveState {
     this.isFirst = fresh;
     this.#begunBefore = options.begun === undefined ? journal.begun : new Set(options.begun);
     this.handedOver = handedOver;
-    this.activity = new Activity(host, { turn: () => this.#turn(), broken: (error) => this.broken(error) });
-    this.ends = new Ends({ journal, names: this.names, activity: this.activity });
-    this.#callbacks = callbacks;
+    this.activity = new Activity(host, this);
+    this.ends = new Ends(this);
+    // copied, because V8 makes literals that live as long as a run among the old objects (HeldRun)
+    this.#callbacks = { ...callbacks };
     this.recorder = new DriveRecorder(this, options.gaveUp ?? false, options.readAt);
     const refuse = this.recorder.refuse.bind(this.recorder);
     const { unrecorded = new Map() } = options;
@@ -352,10 +353,10 @@ export class DriveState {
   }
 
   /**
-   * One turn of the execution: the only place where pending calls react to new entries, the handler continues, entries
-   * are stored, and the execution is suspended.
+   * One turn of the execution ({@link ActivityCallbacks.turn}): the only place where pending calls react to new
+   * entries, the handler continues, entries are stored, and the execution is suspended.
    */
-  #turn(): void {
+  turn(): void {
     if (this.#hasNews) {
       this.#hasNews = false;
       this.#callbacks.onNews();

@@ -15,15 +15,23 @@ export interface EndsHost {
   readonly activity: Pick<Activity, "askForTurn">;
 }
 
-/** The recorded end of a step, sleep or wait, which the handler has not seen yet. */
-interface UnseenEnd {
+/**
+ * The recorded end of a step, sleep or wait, which the handler has not seen yet. A class, because V8 would make
+ * literals among the old objects (`HeldRun`).
+ */
+class UnseenEnd {
   stored: boolean;
   /**
    * True if the end was stored before this execution of the run began: an earlier execution may have continued with it.
    */
   readonly before: boolean;
   /** Lets the handler continue with this end; `undefined`: the handler does not await the step, sleep or wait yet. */
-  see: (() => void) | undefined;
+  see: (() => void) | undefined = undefined;
+
+  constructor(stored: boolean, before: boolean) {
+    this.stored = stored;
+    this.before = before;
+  }
 }
 
 /** Passes the ends of the handler's calls to the handler, in order. */
@@ -53,7 +61,7 @@ export class Ends {
   constructor(drive: EndsHost) {
     const { ends } = drive.journal;
     this.#drive = drive;
-    this.#unseen = new Map(ends.map((name) => [name, { stored: true, before: true, see: undefined }]));
+    this.#unseen = new Map(ends.map((name) => [name, new UnseenEnd(true, true)]));
     this.#known = ends.length;
   }
 
@@ -82,7 +90,7 @@ export class Ends {
 
   /** Adds the end of a step, sleep or wait that is about to be stored. */
   record(name: string): void {
-    if (!this.#unseen.has(name)) this.#unseen.set(name, { stored: false, before: false, see: undefined });
+    if (!this.#unseen.has(name)) this.#unseen.set(name, new UnseenEnd(false, false));
   }
 
   /**
@@ -98,7 +106,7 @@ export class Ends {
       if (own !== undefined) own.stored = true;
       else if (!this.#ahead.delete(name)) {
         // an end that another process has stored comes before ends that are not stored yet
-        const all = [...this.#unseen, [name, { stored: true, before: false, see: undefined }] as const];
+        const all = [...this.#unseen, [name, new UnseenEnd(true, false)] as const];
         this.#unseen = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
         contradicts ||= this.#ahead.size > 0;
       }

@@ -439,6 +439,26 @@ describe("a file: a turn that cannot be written", () => {
     assertEquals([await texts(stream), await bucket.get("key")], [["data"], undefined]);
   });
 
+  it("timers end with the file, also those that wait after a failed turn (they kept the process)", async () => {
+    for (const fails of [false, true]) {
+      const { driver, faults } = faultyDriver();
+      const clock = new VirtualClock();
+      const file = await folder.open({ clock, driver, path: `${folder.path}/${fails}.db` });
+      const [stream, bucket] = [await openStream(file.log()), await file.store.open("bucket")];
+      await append(stream, { schedule: { at: clock.now() + 1_000, target: "log.due" } }, "log.at");
+      await append(stream, { ttl: 1_000 }, "log.short");
+      await bucket.put("key", "value", { ttl: 1_000 });
+      if (fails) {
+        faults.failsAt = 0;
+        await clock.advance(1_100);
+        faults.failsAt = Infinity;
+      }
+      assertGreater(clock.timers, 0);
+      await file.close();
+      assertEquals(clock.timers, 0);
+    }
+  });
+
   it("a path that cannot be looked up ends the use of the file, and is no sync that failed", async () => {
     const { driver } = faultyDriver();
     let isBroken = false;

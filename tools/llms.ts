@@ -13,8 +13,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
 
-/** Characters of the small text: 8,000 tokens, by 3.75 characters a token. */
-export const MAX_SMALL = 30_000;
+/** Characters of the small text: 8,000 tokens, by 3.7 characters a token (o200k). */
+export const MAX_SMALL = 29_500;
 
 /** Makes the texts, by their paths in the repository; `dist/` is not kept. */
 export async function llmsTexts(): Promise<Map<string, string>> {
@@ -59,10 +59,11 @@ async function small(): Promise<string> {
       `## An entity\n\n${/```ts[^]*?```/.exec(plain(await read("docs/entities.md")))?.[0]}`,
       `## A workflow\n\n${/```ts[^]*?```/.exec(plain(await read("docs/workflows.md")))?.[0]}`,
       await part("docs/api.md", "## Options of contracts"),
+      await part("docs/testing.md", "## The log"),
       await part("docs/testing.md", "### Fifteen mistakes"),
       `## Lint rules\n\n${rules.join("\n")}`,
       `## Functions of @catga/catga\n\n${signatures.join("\n")}`,
-    ].map((text) => text.trim()).join("\n\n")
+    ].map((text) => withoutLinks(text.trim())).join("\n\n")
   }\n`;
 }
 
@@ -70,9 +71,16 @@ async function small(): Promise<string> {
 function plain(page: string): string {
   return page.replaceAll(/<!--[^]*?-->\n*|!\[[^\]]*\]\([^)]*\)\n*/g, "")
     .replaceAll(/ ?\(\[API reference\]\(api\.md\)\)|\s?\[API reference\]\(api\.md\)(?=\n)/g, "")
-    .replaceAll(/^```ts .*$/gm, "```ts")
+    .replaceAll(/^```ts ([\w.-]+\.ts)?.*$/gm, (_, file) => file === undefined ? "```ts" : `\`\`\`ts ${file}`)
     .replaceAll(/^\|.*\|$/gm, (row) => row.replaceAll(/ {2,}/g, " ").replaceAll(/-{4,}/g, "---"))
     .replaceAll(/\n{3,}/g, "\n\n");
+}
+
+/** A text in which links are their words: who has this text alone cannot follow them. */
+function withoutLinks(text: string): string {
+  return text.split(/(^```[^]*?^```$)/m).map((part, i) =>
+    i % 2 === 1 ? part : part.replaceAll(/(?<!\w)\[((?:[^\[\]]|\[[^\]]*\])+)\]\((?:[\w./-]+\.md|)(?:#[\w-]*)?\)/g, "$1")
+  ).join("");
 }
 
 /** The first sentence behind the title, in one line. */

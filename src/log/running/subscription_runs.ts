@@ -215,7 +215,7 @@ export class SubscriptionRuns {
   #joined(going: RunningMessage, [token, position, , , , , , time]: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const answer = going.answer();
     going.owed = false;
-    going.asked = { token, by: ctx };
+    going.asked = new Asking(token, ctx);
     if (going.kept) this.#finished.asked(messageId({ position, time }), token);
     return this.#inTime(answer, [going], ctx);
   }
@@ -247,8 +247,7 @@ export class SubscriptionRuns {
 
   /** Lists a message that runs. */
   #enters(id: string, given: EnteredMessage): RunningMessage {
-    const { run, answer, attempt, asked, isLast = false, isTogether = false } = given;
-    const going = { run, answer, attempt, asked, isLast, isTogether, reported: false, owed: false, kept: false };
+    const going = new RunningMessage(given);
     this.#finished.forget(id);
     this.#options.underWay.begin();
     this.#running.set(id, going);
@@ -323,7 +322,7 @@ export class SubscriptionRuns {
     const own = messageId({ position, time });
     run.excuse = () => this.#excuse(own, began, ctx);
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
-    const going = this.#enters(own, { run, answer: () => answer, attempt, asked: { token, by: outer }, isLast });
+    const going = this.#enters(own, { run, answer: () => answer, attempt, asked: new Asking(token, outer), isLast });
     void answer.then((each) => this.#keep(request, each, began, going.asked.token));
     run.watch(outcome, () => {
       this.#explain(began);
@@ -416,7 +415,7 @@ export class SubscriptionRuns {
     const run = new PendingRun(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
-    const asked = { token: requests[0][0], by: outer };
+    const asked = new Asking(requests[0][0], outer);
     const all = ids.map((id, i) => {
       const attempt = requests[i][2];
       return this.#enters(id, {
@@ -534,25 +533,48 @@ const MAX_ENDED_RUNS = 256;
 /** Time for which an ended run is remembered, in ms. */
 const LATELY = 10_000;
 
-/** A message that runs, alone or in a batch. */
-interface RunningMessage {
+/**
+ * A message that runs, alone or in a batch. A class, as {@link Asking}: V8 would make literals that live as long as a
+ * handler among the old objects, where each keeps its run (docs/internals/measurements.md, "the log").
+ */
+class RunningMessage {
   readonly run: PendingRun;
   /** Returns the answer to the leader. */
-  answer(): Promise<Outcome>;
+  readonly answer: () => Promise<Outcome>;
   /** Number of the attempt that runs. */
   readonly attempt: number;
   /** The last request for the message: the token of its leader, and its context. */
-  asked: { readonly token: number; readonly by: MessageContext };
+  asked: Asking;
   /** True if it was reported that the handler still runs after its timeout. */
-  reported: boolean;
+  reported = false;
   /** True if a leader was told that the message still runs, and has not asked for the answer of the run since. */
-  owed: boolean;
+  owed = false;
   /** True if the handler has ended, and only the answer is kept for that leader. */
-  kept: boolean;
+  kept = false;
   /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
   /** True if it runs in a batch. */
   readonly isTogether: boolean;
+
+  constructor({ run, answer, attempt, asked, isLast = false, isTogether = false }: EnteredMessage) {
+    this.run = run;
+    this.answer = answer;
+    this.attempt = attempt;
+    this.asked = asked;
+    this.isLast = isLast;
+    this.isTogether = isTogether;
+  }
+}
+
+/** A leader's request for a message: its token, and its context. */
+class Asking {
+  readonly token: number;
+  readonly by: MessageContext;
+
+  constructor(token: number, by: MessageContext) {
+    this.token = token;
+    this.by = by;
+  }
 }
 
 /** A message that begins to run; unless it says so, this is not its last attempt, and it runs alone. */

@@ -158,6 +158,46 @@ describe("limit: running", () => {
     }
   });
 
+  for (const [what, numbers] of [["running", { running: 2 }], ["per", { per: [2, 20_000] }]] as const) {
+    it(`counts, with ${what}, what has begun of a contract of which a new leader has read nothing yet`, async () => {
+      await using apps = await LogApps.open();
+      const { cluster, clock, publisher } = apps;
+      const [Paid, Refunded] = ["Paid", "Refunded"].map((name) => event<{ n: number }>(name, { durable: true }));
+      const bank = { name: "bank", limit: { name: "bank", ...numbers }, timeout: 600_000 } as const;
+      const begun: [at: number, node: string][] = [];
+      const begin = (_: unknown, ctx: Context) => {
+        begun.push([clock.monotonic(), ctx.node]);
+        return delay(clock, 40_000);
+      };
+      const leader = async () =>
+        (await clock.until(publisher.subscriptions())).find(({ name }) => name === "bank")?.leader;
+      await cluster.start("runner", {
+        service: "shop",
+        handlers: [Paid, Refunded].map((each) => each.on(begin, bank)),
+      });
+      // those that handle the other contract alone, of which one leads
+      for (const id of ["a", "b", "c", "d"]) {
+        await cluster.start(id, { service: "shop", handlers: Paid.on(begin, bank) });
+      }
+      await apps.until("one of them to lead", async () => (await leader() ?? "runner") !== "runner");
+      for (const n of [0, 1]) unwrap(await clock.until(publisher.publish(Refunded, { n })));
+      await apps.until("both to run, or the first", () => begun.length === (what === "running" ? 2 : 1));
+      const first = (await leader())!;
+      apps.kill(first);
+      for (const n of [2, 3, 4, 5]) unwrap(await clock.until(publisher.publish(Paid, { n })));
+      await apps.until("another one to lead", async () => {
+        const next = await leader();
+        return next !== undefined && next !== first;
+      });
+      await clock.advance(what === "running" ? 20_000 : 5_000);
+      assertEquals(begun.length, what === "running" ? 2 : 1, JSON.stringify(begun));
+      assert(begun.every(([, node]) => node === "runner"));
+      await apps.until("the others to begin", () => begun.length > 3, 300_000);
+      const times = begun.map(([at]) => at);
+      if (what === "per") assertLess(mostWithin(times, 9_500), 2);
+    });
+  }
+
   it("is shared by the contracts of a subscription whose limits have one name, and by a queued command's runs", async () => {
     await using apps = await LogApps.open();
     const running = new Running();

@@ -52,6 +52,11 @@ export interface NamedLimit extends LimitNumbers {
   readonly name: string;
   /** True if each key has the limit for itself; absent: it is one for all messages. */
   readonly isByKey?: true | undefined;
+  /**
+   * True if another node announces members of the limit that this version does not know: it counts as one for all
+   * messages, beside what this node's version has under its name.
+   */
+  readonly isNewer?: true | undefined;
   /** Returns the key of a payload; absent in a limit that another node announces. */
   readonly key?: ((payload: never) => unknown) | undefined;
   /**
@@ -69,9 +74,13 @@ export function limitName(category: string, { name }: Pick<NamedLimit, "name">, 
 /** The end of the name of a limit by key in the health of a subscription: one of all messages is another limit. */
 export const BY_KEY = " by key";
 
+/** The end of the name of a limit with members that only a newer version knows, in the health of a subscription. */
+export const OF_NEWER = " of a newer version";
+
 /** Returns the name that operators use of a limit, of its name in the health of a subscription. */
 export function plainLimitName(name: string): string {
-  return name.endsWith(BY_KEY) ? name.slice(0, -BY_KEY.length) : name;
+  const end = [BY_KEY, OF_NEWER].find((end) => name.endsWith(end));
+  return end === undefined ? name : name.slice(0, -end.length);
 }
 
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
@@ -87,6 +96,22 @@ export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
 export interface AnnouncedSettings extends Retry {
   /** Limits over all nodes together; absent: none. */
   readonly limits?: readonly NamedLimit[] | undefined;
+  /** Defined if tenants share the handlers, or urgent messages go first: how, at the node itself. */
+  readonly fair?: unknown;
+}
+
+/**
+ * Returns how many functions of tenants and of keys in limits the node with these settings has. One that has more leads
+ * rather than one that has fewer, as of another version, which counts all messages as of one key, and does not share.
+ */
+export function knowledge(settings: Iterable<AnnouncedSettings>): number {
+  let sum = 0;
+  for (const { limits = [], fair } of settings) {
+    if (fair !== undefined) sum++;
+    // the numbers of a limit for all messages are known to every node
+    for (const { isByKey, isNewer } of limits) if (isByKey || isNewer) sum++;
+  }
+  return sum;
 }
 
 /**
@@ -105,7 +130,8 @@ export function morePatient(one: Retry, other: Retry): Retry {
  * `<subscription>/<contract>`, or `@/<contract>` for a queued command. `category`: the contract's name. Retry settings
  * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`. Limits follow another one:
  * `<name>,<running>,<count>,<ms>,<burst>`, with `;` between them; a number that is not limited is left out. One by key
- * ends with `,key`.
+ * ends with `,key`; members that a newer version adds follow as words. `/fair` follows if tenants share the handlers,
+ * or urgent messages go first.
  */
 export function announcement(
   service: string,
@@ -113,25 +139,27 @@ export function announcement(
   category: string,
   retry: AnnouncedSettings = DEFAULT_RETRY,
 ): string {
-  const { attempts, delay: [first, longest], limits = [] } = retry;
+  const { attempts, delay: [first, longest], limits = [], fair } = retry;
   const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
     longest === DEFAULT_RETRY.delay[1];
   const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
-  if (usual && limits.length === 0) return text;
+  if (usual && limits.length === 0 && fair === undefined) return text;
   const more = limits.map(({ name, running, count, ms, burst, isByKey }) => {
     const numbers = [running, count, ms, burst].map((each) => each === Infinity ? "" : each);
-    return [name, ...numbers, ...(isByKey ? ["key"] : [])].join(",");
+    return [name, ...numbers, ...(isByKey ? [KEY] : [])].join(",");
   });
   const retries = `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
+  if (fair !== undefined) return `${retries}/${more.join(";")}/${FAIR}`;
   return more.length === 0 ? retries : `${retries}/${more.join(";")}`;
 }
 
 /** Returns true if the text is a valid entry of `subscriptions` in a node's record. */
 export function isAnnounced(text: string): boolean {
-  const [subscription, category = "", retry, limits, more] = text.split("/");
+  const [subscription, category = "", retry, limits, others, more] = text.split("/");
   return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
     (retry === undefined || readRetry(retry) !== undefined) &&
-    (limits === undefined || readLimits(limits) !== undefined);
+    (limits === undefined || (limits === "" && others !== undefined) || readLimits(limits) !== undefined) &&
+    (others === undefined || /^[\w-]{1,32}(,[\w-]{1,32}){0,7}$/.test(others));
 }
 
 /**
@@ -142,9 +170,10 @@ export function readAnnouncement(
   service: string,
   text: string,
 ): { readonly service: string; readonly name: string; readonly category: string; readonly retry: AnnouncedSettings } {
-  const [name, category, given, more] = text.split("/");
+  const [name, category, given, more = "", others = ""] = text.split("/");
   const retries = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
-  const retry = more === undefined ? retries : { ...retries, limits: readLimits(more) };
+  const limited = more === "" ? retries : { ...retries, limits: readLimits(more) };
+  const retry = others.split(",").includes(FAIR) ? { ...limited, fair: true } : limited;
   return name === COMMANDS
     ? { service: COMMANDS, name: category, category, retry }
     : { service, name, category, retry };
@@ -158,14 +187,21 @@ function readRetry(text: string): Retry | undefined {
 function readLimits(text: string): readonly NamedLimit[] | undefined {
   const limits: NamedLimit[] = [];
   for (const each of text.split(";")) {
-    const [, name, numbers, isByKey] = /^([\w-]{0,64}),((?:\d{0,9},){3}\d{1,9})(,key)?$/.exec(each) ?? [];
+    const [, name, numbers, words = ""] =
+      /^([\w-]{0,64}),((?:\d{0,9},){3}\d{1,9})((?:,[A-Za-z][\w.:-]{0,63}){0,8})$/.exec(each) ?? [];
     if (name === undefined || limits.length === MAX_LIMITS) return undefined;
     const [running, count, ms, burst] = numbers.split(",").map((number) => number === "" ? Infinity : Number(number));
     if (running === 0 || count === 0 || ms === 0 || burst === 0) return undefined;
-    limits.push({ name, running, count, ms, burst, ...(isByKey === undefined ? {} : { isByKey: true }) });
+    const [, ...members] = words.split(",");
+    const isNewer = members.some((member) => member !== KEY);
+    const how = isNewer ? { isNewer: true as const } : members.length > 0 ? { isByKey: true as const } : {};
+    limits.push({ name, running, count, ms, burst, ...how });
   }
   return limits;
 }
+
+/** Words of announcements: of a limit by key, and of a handler whose messages are not taken in the order of the log. */
+const [KEY, FAIR] = ["key", "fair"];
 
 /** Maximum number of limits of a handler. */
 export const MAX_LIMITS = 8;

@@ -96,10 +96,31 @@ describe("readAnnouncement", () => {
       ",1e3,,,1",
       ",5,,,1/",
       ",5,,,1,",
-      ",5,,,1,keys",
+      ",5,,,1,a b",
+      ",5,,,1,key,",
       nine,
     ];
     assertEquals(wrong.filter((each) => isAnnounced(`billing/a.B/10,1000,300000/${each}`)), []);
+  });
+
+  it("reads a limit with members that only a newer version knows as one of all messages, and who shares", () => {
+    const numbers = { name: "a", running: 5, count: Infinity, ms: Infinity, burst: 1 };
+    for (const words of ["key,soft", "soft", "soft:3,key"]) {
+      const text = `billing/a.B/10,1000,300000/a,5,,,1,${words}`;
+      assertEquals(isAnnounced(text), true);
+      assertEquals(readAnnouncement("shop", text).retry.limits, [{ ...numbers, isNewer: true }]);
+    }
+    const fair = announcement("shop", "billing", "a.B", { ...DEFAULT_RETRY, fair: {} });
+    assertEquals([fair, isAnnounced(fair)], ["billing/a.B/10,1000,300000//fair", true]);
+    assertEquals(readAnnouncement("shop", fair).retry, { ...DEFAULT_RETRY, fair: true });
+    const limited = { ...DEFAULT_RETRY, limits: [numbers] };
+    const both = announcement("shop", "billing", "a.B", { ...limited, fair: {} });
+    assertEquals(readAnnouncement("shop", both).retry, { ...limited, fair: true });
+    const newer = readAnnouncement("shop", "billing/a.B/10,1000,300000//soft,fair").retry;
+    assertEquals(newer, { ...DEFAULT_RETRY, fair: true });
+    for (const wrong of ["", "/", "/fair/", "/a b", "/fair,"]) {
+      assertEquals(isAnnounced(`billing/a.B/10,1000,300000/${wrong}`), false, wrong);
+    }
   });
 
   it("of two limits the smaller numbers count, and of two rates the slower one", () => {

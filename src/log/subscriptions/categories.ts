@@ -8,6 +8,7 @@ import {
   type LimitNumbers,
   morePatient,
   type NamedLimit,
+  OF_NEWER,
   plainLimitName,
   stricter,
 } from "../../contract/nodes/announcement.ts";
@@ -208,7 +209,8 @@ export class Categories {
 /** Returns the name of a limit: one of all messages and one by key are two, although versions give both one name. */
 function limitId(category: string, limit: NamedLimit, i: number): string {
   const name = limitName(category, limit, i);
-  return limit.isByKey ? name + BY_KEY : name;
+  // what is not known of it may say of which messages it is: as one of all it lets at most as many run
+  return limit.isNewer ? name + OF_NEWER : limit.isByKey ? name + BY_KEY : name;
 }
 
 function isByKey(id: string): boolean {

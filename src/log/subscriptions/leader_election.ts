@@ -3,7 +3,7 @@
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
-import { type AnnouncedSettings, readAnnouncement } from "../../contract/nodes/announcement.ts";
+import { type AnnouncedSettings, knowledge, readAnnouncement } from "../../contract/nodes/announcement.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
@@ -44,7 +44,9 @@ export function capableNodes(
     }
   }
   for (const [key, capable] of found) {
-    capable.sort((a, b) => weight(key, b.id) - weight(key, a.id) || (a.id < b.id ? -1 : 1));
+    const known = new Map(capable.map(({ id, categories }) => [id, knowledge(categories.values())]));
+    const more = (one: CapableNode, other: CapableNode) => (known.get(one.id) ?? 0) - (known.get(other.id) ?? 0);
+    capable.sort((a, b) => more(b, a) || weight(key, b.id) - weight(key, a.id) || (a.id < b.id ? -1 : 1));
   }
   return found;
 }

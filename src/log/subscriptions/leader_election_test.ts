@@ -44,6 +44,23 @@ describe("capableNodes", () => {
   });
 });
 
+describe("the order of nodes of two versions", () => {
+  it("has those first that know limits by key, or tenants, on every node", () => {
+    const plain = "s/Placed";
+    const entries: Record<string, string> = {
+      ...Object.fromEntries(["a", "b", "c", "d"].map((id) => [id, plain])),
+      limited: "s/Placed/10,1000,300000/,5,,,1",
+      byKey: "s/Placed/10,1000,300000/,5,,,1,key",
+      newer: "s/Placed/10,1000,300000/,5,,,1,key,soft/fair",
+    };
+    const nodes = Object.entries(entries).map(([id, entry]) => node(id, "shop", entry));
+    for (const id of ["a", "c"]) {
+      const all = capableNodes({ node: id, endpoint: `${id}.1`, nodes }, [spec("shop", "s", "Placed")]).get("shop.s")!;
+      assertEquals(all.map((each) => each.id).slice(0, 2), ["newer", "byKey"]);
+    }
+  });
+});
+
 describe("mayLead", () => {
   const signs = (stood: number, still = 0, ended = false) => ({ stood, still: () => still, ended: () => ended });
 

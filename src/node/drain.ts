@@ -2,6 +2,7 @@
  * The order in which a node shuts down. First, the messages of other nodes are directed to other nodes; then running
  * handlers end; then the node gives back its locks and claims. The connection is closed last, because every step before
  * may need it.
+ * @decides what a drain waits for, and for how long
  */
 import type { UnderWay } from "../ports/under_way.ts";
 import { within } from "../ports/clock.ts";

@@ -266,7 +266,7 @@ const LIFE = "coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')";
 /** Names the connection and the transaction of a statement. */
 const WHERE =
   "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";
-/** {@link WHERE}, and the life of the server. */
+/** Names the connection, the transaction and the life of the server in which it began. */
 const BEGAN = `${WHERE}, ${LIFE} AS life`;
 /** Maximum number of runs of a transaction. */
 const MOST_RUNS = 20;

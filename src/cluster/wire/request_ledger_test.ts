@@ -5,6 +5,7 @@ import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { type AttemptFailure, Call, type CallOwner, SentFrame } from "./call.ts";
 import { FrameRing, RequestLedger, RunningRequests } from "./request_ledger.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
+import { collectGarbage } from "../../../test/support/garbage.ts";
 
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 
@@ -63,6 +64,26 @@ describe("RequestLedger", () => {
     }
     assertEquals(events, ["1.0 answered x late", "1.2 answered z late", "1.1 answered y", "2.0 answered u late"]);
     assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 0, frames: 0 });
+  });
+
+  it("an ended call that was taken back from a silent process is not kept (1,024 payloads of each process were)", async () => {
+    const ledger = new RequestLedger("b", "a.1.2.");
+    const owner = { failed: (call: Call) => void (call.done = true) } as unknown as CallOwner; // all that is called
+    const released = (() => {
+      const call = new Call(owner, request, Infinity, { resolve() {}, reject() {} });
+      call.at = "b";
+      ledger.outstanding++;
+      ledger.add(new SentFrame(1, [call], 0));
+      ledger.release(() => true);
+      return new WeakRef(call);
+    })();
+    for (let turns = 0; turns < 50 && released.deref() !== undefined; turns++) {
+      await new Promise((resolve) => setImmediate(resolve)); // a reference that was looked at holds until then
+      collectGarbage();
+    }
+    assertEquals(released.deref(), undefined);
+    ledger.answered(["r", 1, 0, "x"]);
+    assertEquals(ledger.outstanding, 0);
   });
 
   it("calls that the process has received, and neither answered nor in hand, have lost their answers", () => {

@@ -16,7 +16,7 @@ import { type CalledStep, StepCall } from "./step_call.ts";
 
 /**
  * A step that waits for the end of another run.
- * @decides `flow.start`: a child run, and how its parent learns of its end
+ * @decides `flow.start`: a child run, how its parent learns of its end, and whether it is cancelled with its parent
  */
 export class ChildStep extends StepCall {
   readonly #contract: AnyContract;

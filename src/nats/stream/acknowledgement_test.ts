@@ -14,6 +14,14 @@ describe("AcknowledgementReader", () => {
     assertEquals(read(`{"stream":"log", "seq":1795232838258,"duplicate": true}`), { ...stored, duplicate: true });
   });
 
+  it("quotes 80 characters at most of a domain that somebody else wrote", () => {
+    const foreign = new AcknowledgementReader("log", "the stream log", (domain) => domain !== undefined);
+    const read = foreign.read(
+      new TextEncoder().encode(JSON.stringify({ stream: "log", seq: 1, domain: "x".repeat(1e5) })),
+    );
+    assertEquals(read, `an acknowledgement of the JetStream domain ${"x".repeat(80)}`);
+  });
+
   const errors: [code: number, err_code: number, description: string, expected: string][] = [
     [400, 10071, "wrong last sequence: 7", "conflict"],
     [400, 10164, "wrong last sequence", "transient UNAVAILABLE"],

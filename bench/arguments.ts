@@ -24,6 +24,7 @@ export const SECTIONS = [
   "entities-growth",
   "entities-endurance",
   "workflows-growth",
+  "answers",
   "check",
   "explore",
   "file",
@@ -95,7 +96,7 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
-check, explore and file, which take some minutes, masses, weeks and many-nodes, which take up to an hour, counts,
+answers, check, explore and file, which take some minutes, masses, weeks and many-nodes, which take up to an hour, counts,
 types (in Deno), and packages: whether the reasons in docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER

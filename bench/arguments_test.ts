@@ -29,6 +29,7 @@ describe("arguments of the bench", () => {
         "entities-growth",
         "entities-endurance",
         "workflows-growth",
+        "answers",
         "check",
         "explore",
         "file",

@@ -12,6 +12,7 @@ import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
 import { types } from "./sections/compiling.ts";
+import { answers } from "./sections/answers.ts";
 import { check } from "./sections/check.ts";
 import { counts } from "./sections/counts.ts";
 import { edge } from "./sections/edge.ts";
@@ -60,6 +61,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,
   "workflows-growth": workflowsGrowth,
+  answers,
   check,
   explore,
   file,

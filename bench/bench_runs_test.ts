@@ -22,6 +22,12 @@ await describeTrials("bench of entities and workflows", [
   },
   { what: "many runs that sleep", section: "workflows-growth", tables: ["workflows-growth-memory"], only: "bun" },
   {
+    what: "runs that answer, show where they are and begin anew",
+    section: "answers",
+    tables: ["answers-one", "answers-many", "answers-view", "answers-again", "answers-watch"],
+    only: "deno",
+  },
+  {
     what: "a file beside memory and by hand",
     section: "file",
     tables: [

@@ -16,8 +16,8 @@
  * When to renew is not decided here, because the three holders promise different things. A lock (`locks/held_key.ts`)
  * is renewed by a timer of its own, again and again until its lease ends, and gets a new token when it is confirmed. A
  * claim (`claims/held_claim.ts`) is renewed by the wheel of deadlines, as there may be thousands, and may store its
- * result after it was lost. A place in a queue (`locks/waiter.ts`) loses nothing when a write fails: the next third of
- * its ttl writes it again.
+ * result after it was lost. A place in a queue (`locks/waiter.ts`) has no lease to lose: its first write makes it, and
+ * it is written until its waiter is over.
  *
  * An entry is written twice if it may have replaced an expired one, because the store may lose the first of these two
  * writes. With replicas, nats-server (2.15) removes an expired entry by storing a marker, which removes every earlier

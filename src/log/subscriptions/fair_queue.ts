@@ -3,7 +3,7 @@
  * weight, however many messages of others wait. A tenant has no credit to save up: only what runs now counts.
  */
 import { Fifo } from "../../data/fifo.ts";
-import { RankedLine, type RankedMessage } from "./ranked_line.ts";
+import { forgetGone, hasManyGone, RankedLine, type RankedMessage, type WaitingLine } from "./ranked_line.ts";
 
 /** A message that has a tenant. */
 export interface FairMessage extends RankedMessage {
@@ -33,7 +33,7 @@ export class FairTenant {
 /** A queue whose next message is of the tenant of which the fewest run. */
 export class FairQueue<T extends FairMessage> {
   readonly #tenants = new Map<string, FairTenant>();
-  readonly #waiting = new Map<FairTenant, Fifo<T> | RankedLine<T>>();
+  readonly #waiting = new Map<FairTenant, WaitingLine<T>>();
   readonly #isRanked: boolean;
   /** Tenants of which messages wait, by how many run for their weight; of a level, the one that waits longest first. */
   readonly #levels: (Set<FairTenant> | undefined)[] = [];
@@ -83,11 +83,7 @@ export class FairQueue<T extends FairMessage> {
     let own = this.#waiting.get(tenant);
     if (own === undefined) this.#waiting.set(tenant, own = this.#isRanked ? new RankedLine<T>() : new Fifo<T>());
     own.push(item);
-    // where only the newest message of a key waits, many may be done before the next one leaves
-    if (own.size > 2 * tenant.messages + FEW_GONE) {
-      const kept = new Set<T>();
-      own.keep((each) => each.place !== "gone" && kept.size < kept.add(each).size);
-    }
+    if (hasManyGone(own.size, tenant.messages)) forgetGone([own], ({ place }) => place !== "gone");
     this.#list(tenant);
   }
 
@@ -151,7 +147,5 @@ function levelOf({ running, weight }: FairTenant): number {
   return Math.min(MAX_LEVEL, Math.floor(running / weight));
 }
 
-/** Number of messages that are done above which the line of a tenant is made anew. */
-const FEW_GONE = 64;
 /** Number of running messages for the weight from which on tenants are all the same. */
 const MAX_LEVEL = 4_096;

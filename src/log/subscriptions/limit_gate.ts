@@ -7,7 +7,7 @@
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
 import type { LimitHealth, LimitOverride, LimitSetting, WaitingKey } from "../../contract/nodes/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
-import { RankedLine, type RankedMessage } from "./ranked_line.ts";
+import { forgetGone, hasManyGone, RankedLine, type RankedMessage, type WaitingLine } from "./ranked_line.ts";
 
 /** A message that may wait for a limit. `T`: the type of all messages of the limit. */
 export interface LimitedMessage<T extends LimitedMessage<T>> extends RankedMessage {
@@ -184,7 +184,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
   /** Time at which the ledger is to look at this gate again, in ms since 1970; `undefined`: it is not waited for. */
   looksAt: number | undefined = undefined;
   /** Messages that wait, by contract or tenant, of each in order; also some that have left. */
-  readonly #lines = new Map<object, Fifo<T> | RankedLine<T>>();
+  readonly #lines = new Map<object, WaitingLine<T>>();
   /** Number of messages in these lines. */
   #listed = 0;
   #numbers: LimitNumbers;
@@ -276,18 +276,14 @@ export class LimitGate<T extends LimitedMessage<T>> {
       this.#lines.set(item.sharer, line);
     }
     line.push(item);
-    if (this.#listed > 2 * this.waiting + FEW_GONE) this.#forgetGone();
+    if (hasManyGone(this.#listed, this.waiting)) this.#forgetGone();
   }
 
-  /**
-   * Removes messages that have left from the lines. Where only the newest waits, many may leave before the next slot is
-   * free.
-   */
+  /** Removes messages that have left from the lines. */
   #forgetGone(): void {
-    const kept = new Set<T>();
+    forgetGone(this.#lines.values(), ({ waitsAt }) => waitsAt === this);
     this.#listed = 0;
     for (const [sharer, line] of this.#lines) {
-      line.keep((item) => item.waitsAt === this && kept.size < kept.add(item).size);
       this.#listed += line.size;
       if (line.size === 0) this.#lines.delete(sharer);
     }
@@ -330,8 +326,6 @@ export class LimitGate<T extends LimitedMessage<T>> {
 const NOTHING: LimitNumbers = Object.freeze({ running: Infinity, count: Infinity, ms: Infinity, burst: 1 });
 /** Number of keys that are shown of a limit, and how much of each, in characters. */
 const [MAX_SHOWN, MAX_SHOWN_KEY] = [10, 200];
-/** Number of messages that have left above which the lines of a gate are made anew. */
-const FEW_GONE = 64;
 /** Number of keys of a limit that are kept without a look whether they are in use. */
 const FEW_KEYS = 1_024;
 /** Maximum number of keys of a limit that run, wait, or are not paid off: one that waits takes 600 bytes (measured). */

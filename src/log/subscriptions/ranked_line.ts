@@ -11,6 +11,29 @@ export interface RankedMessage {
   readonly rank: number;
 }
 
+/** A line of messages that wait: in the order in which they came, or by rank. */
+export type WaitingLine<T extends RankedMessage> = Fifo<T> | RankedLine<T>;
+
+/**
+ * Returns true if so many of the messages in lines have left that the lines are to be made anew: where only the newest
+ * message of a key waits, many may leave before the next one is taken out. `present`: number of those that have not.
+ */
+export function hasManyGone(listed: number, present: number): boolean {
+  return listed > 2 * present + FEW_GONE;
+}
+
+/** Removes from lines what has left, and what stands there a second time. `isPresent`: returns true if one has not. */
+export function forgetGone<T extends RankedMessage>(
+  lines: Iterable<WaitingLine<T>>,
+  isPresent: (item: T) => boolean,
+): void {
+  const kept = new Set<T>();
+  for (const line of lines) line.keep((item) => isPresent(item) && kept.size < kept.add(item).size);
+}
+
+/** Number of messages that have left above which lines are made anew. */
+const FEW_GONE = 64;
+
 /** A queue of messages by rank. */
 export class RankedLine<T extends RankedMessage> {
   #ranks = new DueHeap<Fifo<T>>();

@@ -28,6 +28,7 @@ export const SECTIONS = [
   "check",
   "explore",
   "file",
+  "limits",
   "masses",
   "weeks",
   "many-nodes",
@@ -96,8 +97,8 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
-answers, check, explore and file, which take some minutes, masses, weeks and many-nodes, which take up to an hour, counts,
-types (in Deno), and packages: whether the reasons in docs/internals/packages.md hold
+answers, check, explore, file and limits, which take some minutes, masses, weeks and many-nodes, which take up to an
+hour, counts, types (in Deno), and packages: whether the reasons in docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER
 and --docs docs/figures it fills that table, too, in some 25 minutes; further words are the sections that it is to run

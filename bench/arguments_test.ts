@@ -33,6 +33,7 @@ describe("arguments of the bench", () => {
         "check",
         "explore",
         "file",
+        "limits",
         "masses",
         "weeks",
         "many-nodes",

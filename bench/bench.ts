@@ -27,6 +27,7 @@ import { growthNodes } from "./sections/growth_nodes.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
 import { log } from "./sections/log.ts";
+import { limits } from "./sections/limits.ts";
 import { masses } from "./sections/masses.ts";
 import { memory } from "./sections/memory.ts";
 import { packages } from "./sections/packages.ts";
@@ -65,6 +66,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   check,
   explore,
   file,
+  limits,
   masses,
   weeks,
   "many-nodes": manyNodes,

@@ -51,6 +51,12 @@ await describeTrials("bench", [
     ],
     only: "deno",
   },
+  {
+    what: "limits",
+    section: "limits",
+    tables: ["behind", "cost", "keys", "slot", "dead", "beside"].map((each) => `limits-${each}`),
+    only: "deno",
+  },
   { what: "weeks on virtual time", section: "weeks", tables: ["weeks-memory", "weeks-stored"], only: "bun" },
   {
     what: "many real nodes",

@@ -474,7 +474,7 @@ class Run {
 
   /** True if messages with limits, or tenants, are handed out in batches. */
   get inBatches(): boolean {
-    if (this.seed >= OPERATED) return !this.isAhead && Math.floor(this.seed / 144) % 2 > 0;
+    if (this.seed >= OPERATED) return !this.isAhead && !this.isCancel && Math.floor(this.seed / 144) % 2 > 0;
     return this.seed >= LIMITED_BATCHES && this.seed < AHEAD && this.seed % 1_000_000 >= 500_000;
   }
 
@@ -586,7 +586,7 @@ class Run {
     this.trace(() => `cut to ${this.sequence}`);
     const { state } = this;
     for (const [id, fate] of this.fates) if (state?.parked.has(id)) fate.discarded = false;
-    if (state !== undefined) this.noteBegunByDead(state.head); // its leader may have been killed after later commits
+    if (state !== undefined) this.#noteBegunByDead(state.head); // its leader may have been killed after later commits
     for (const id of this.nodes.flatMap(({ running }) => [...running.keys()])) this.ranAtCut.add(id);
     for (const node of this.nodes) node.onDoubt();
   }
@@ -730,11 +730,11 @@ class Run {
       if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
     }
     this.#checkAttempts(state);
-    this.noteBegunByDead(commit.head); // its leader may have been killed before it was stored
+    this.#noteBegunByDead(commit.head); // its leader may have been killed before it was stored
   }
 
   /** Takes note of what the leader of a commit was about to begin, if it has been killed. */
-  noteBegunByDead({ leader, doubt }: Pick<Head, "leader" | "doubt">): void {
+  #noteBegunByDead({ leader, doubt }: Pick<Head, "leader" | "doubt">): void {
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
     if (!isAlive) this.wereBegun(doubt?.begun ?? []);
   }
@@ -963,7 +963,9 @@ class SimNode {
     this.frozenUntil = 0;
     const waiting = [...this.running.values()].flatMap(({ waiting }) => waiting);
     for (const id of this.running.keys()) run.fates.get(id)!.failed++;
-    if (this.leader !== undefined) run.wereBegun(run.state?.head.doubt?.begun ?? []);
+    // others may lead since it wrote what it was about to begin
+    const { writer = "", head } = run.state ?? {};
+    if (this.leader !== undefined || writer === this.endpoint) run.wereBegun(head?.doubt?.begun ?? []);
     this.running.clear();
     this.leader = undefined;
     for (const answer of waiting) answer("unknown");
@@ -1543,7 +1545,6 @@ class SimLeader {
     const { stored } = this.#taken!; // it leads
     const unclean = stored.writer !== "" && !alive.has(stored.writer);
     const { place, doubt } = stored.head;
-    run.noteBegunByDead({ leader: stored.writer, doubt }); // it may have ended since it wrote that
     for (const id of doubt?.begun ?? []) {
       // nobody knows if it was sent, unless a node says so now: a node that saw it may have ended since its leader did
       if (run.begunAlone.has(id) && !running.has(id) && !ended.has(id)) run.fates.get(id)!.failed++;

@@ -542,7 +542,8 @@ const PLANTS = {
   }],
   "flow-tried": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "  return next && { ...told, outcome: { ok: false, error: entry.error }, next };",
+    from:
+      "  return noted && { ...told, outcome: { ok: false, error: noted.failure ?? entry.error }, next: noted.next };",
     to: "  return undefined;",
   }],
   "flow-told-twice": [{

@@ -16,7 +16,7 @@ import { stoodStill } from "../../ports/standstill.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
-import { DecidedFailure, errorOf, readable, TransientError } from "../stored/recorded_error.ts";
+import { DecidedFailure, readable, ReturnedFailure } from "../stored/recorded_error.ts";
 import { ownOf } from "../stored/recorded_value.ts";
 import { type AttemptReports, type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
@@ -121,6 +121,12 @@ export class AttemptedStep extends StepCall implements AttemptReports {
         await state.recorder.stored();
         continue;
       }
+      const returned = this.#failures.returned(name, this.#retry);
+      if (returned !== undefined) {
+        const outcome: RecordedOutcome = { ok: false, error: returned };
+        state.recorder.record({ t: "done", step: name, outcome }, this.together);
+        return outcome;
+      }
       const outcome = await this.#attemptOnce();
       if (outcome !== "failed") return outcome;
     }
@@ -162,7 +168,7 @@ export class AttemptedStep extends StepCall implements AttemptReports {
       const outcome = await this.#ongoing.outcome;
       if (isMoot()) return undefined;
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
-        throw new TransientError(errorOf(outcome.error));
+        throw new ReturnedFailure(outcome.error);
       }
       const done = { t: "done", step: name, outcome, ...(outcome.ok ? this.undoFlag : {}) } as const;
       state.recorder.record(done, this.together);

@@ -675,8 +675,8 @@ export class DriveRecorder {
     const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
     if (this.#journal.retriedAt < decidedAt) return entry;
     const retried = { ...entry, next: this.#host.log.now };
-    const next = NEXT.get(entry);
-    if (next !== undefined) noteAttempt(retried, next);
+    const noted = NEXT.get(entry);
+    if (noted !== undefined) noteAttempt(retried, noted.next, noted.failure);
     return retried;
   }
 
@@ -742,9 +742,13 @@ function unansweredIn(
   });
 }
 
-/** Notes that an entry `failed` is about an attempt, and what follows it. */
-export function noteAttempt(entry: JournalEntry & { readonly t: "failed" }, next: NextAttempt): void {
-  NEXT.set(entry, next);
+/** Notes that an entry `failed` is about an attempt, what follows it, and the failure if the attempt returned one. */
+export function noteAttempt(
+  entry: JournalEntry & { readonly t: "failed" },
+  next: NextAttempt,
+  failure?: RecordedError,
+): void {
+  NEXT.set(entry, { next, failure });
 }
 
 /** Returns what another node is told of an entry that this one could not store; `undefined`: nothing. */
@@ -754,12 +758,15 @@ function triedBy(entry: JournalEntry, life: number): Tried | undefined {
   const { step, undo } = entry;
   const told = { t: "tried", step, life, ...(undo === undefined ? {} : { undo }) } as const;
   if (entry.t === "done") return { ...told, outcome: entry.outcome };
-  const next = NEXT.get(entry);
-  return next && { ...told, outcome: { ok: false, error: entry.error }, next };
+  const noted = NEXT.get(entry);
+  return noted && { ...told, outcome: { ok: false, error: noted.failure ?? entry.error }, next: noted.next };
 }
 
-/** By entry `failed` about an attempt of a step or `undo`: what follows it, whichever node decides it. */
-const NEXT = new WeakMap<JournalEntry, NextAttempt>();
+/**
+ * By entry `failed` about an attempt of a step or `undo`: what follows it, whichever node decides it, and what the
+ * attempt has returned.
+ */
+const NEXT = new WeakMap<JournalEntry, { readonly next: NextAttempt; readonly failure: RecordedError | undefined }>();
 
 /** Makes one entry of entries about steps of a list that follow each other. */
 function together(entries: readonly JournalEntry[]): readonly JournalEntry[] {

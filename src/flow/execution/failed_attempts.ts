@@ -5,9 +5,11 @@
  */
 import { isFailure } from "../../contract/calls/result.ts";
 import { doubled } from "../../ports/clock.ts";
+import { isUndo } from "../stored/journal.ts";
+import type { NextAttempt, RecordedError } from "../stored/journal_entry.ts";
 import { noteAttempt } from "./drive_recorder.ts";
 import { type DriveState, isMisuse } from "./drive_state.ts";
-import { causeOf, DecidedFailure, recorded, TransientError } from "../stored/recorded_error.ts";
+import { causeOf, DecidedFailure, recorded, ReturnedFailure, TransientError } from "../stored/recorded_error.ts";
 
 /** How a step is tried again: number of attempts, and the pauses between them. */
 export interface StepRetry {
@@ -52,6 +54,22 @@ export class FailedAttempts {
   }
 
   /**
+   * Returns the retryable failure that is the outcome of a step, because a node from which the run was taken over has
+   * told that its last attempt has returned that; `undefined`: another attempt may begin.
+   */
+  returned(name: string, { attempts: most }: Pick<StepRetry, "attempts">): RecordedError | undefined {
+    const { tried, attempts, error } = this.#state.journal.failures.get(name) ?? NONE;
+    return tried === "returned" && attempts >= most ? error : undefined;
+  }
+
+  /** Returns what follows an attempt that failed with this error, whichever node decides it. */
+  #following(name: string, error: unknown): NextAttempt {
+    // an `undo` that returns a failure leaves the run stuck in the end
+    if (error instanceof ReturnedFailure) return isUndo(name) ? "limited" : "returned";
+    return error instanceof TransientError ? "always" : this.isLast(name, error, Infinity) ? "never" : "limited";
+  }
+
+  /**
    * Records a failed attempt of a step, of an `undo`, or of the handler (empty `name`), and when the next attempt
    * follows. `thrown`: the error that the attempt threw, or the failure that it returned. Resolves when the entry is
    * stored, or the execution of the run has ended.
@@ -65,11 +83,11 @@ export class FailedAttempts {
     const count = (failures?.attempts ?? 0) + 1;
     const transient = error instanceof TransientError;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
-    const following = transient ? "always" : this.isLast(name, error, Infinity) ? "never" : "limited";
+    const following = this.#following(name, error);
     if (state.over) {
       // another node executes the run, and decides what follows
       const failed = state.recorder.failedAttempt(name, what);
-      noteAttempt(failed, following);
+      noteAttempt(failed, following, failureOf(error));
       return state.recorder.record(failed);
     }
     if (this.isLast(name, error, attempts)) {
@@ -84,7 +102,7 @@ export class FailedAttempts {
     const kept = await state.times.keep(name, next);
     if (kept === undefined) return;
     const failed = { ...state.recorder.failedAttempt(name, what), next, ...kept };
-    noteAttempt(failed, following);
+    noteAttempt(failed, following, failureOf(error));
     state.recorder.record(failed);
     if (!await state.recorder.stored()) return;
     // an outage is reported once, because it may last for days, and affects each run
@@ -93,6 +111,11 @@ export class FailedAttempts {
     const attempt = (failures?.total ?? 0) + 1;
     observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
   }
+}
+
+/** Returns the whole failure that an attempt has returned, details included; `undefined`: it has returned none. */
+function failureOf(error: unknown): RecordedError | undefined {
+  return error instanceof ReturnedFailure ? (error as ReturnedFailure).failure : undefined;
 }
 
 const NONE = { tried: undefined, attempts: 0, error: undefined } as const;

@@ -21,7 +21,7 @@ import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts } from "./failed_attempts.ts";
 import { undoName, undoOrder } from "../stored/journal.ts";
 import type { RecordedError } from "../stored/journal_entry.ts";
-import { DecidedFailure, readable, recorded, TransientError } from "../stored/recorded_error.ts";
+import { DecidedFailure, readable, recorded, ReturnedFailure } from "../stored/recorded_error.ts";
 import { ownOf } from "../stored/recorded_value.ts";
 import type { RunEnding } from "./run_ending.ts";
 import type { Steps, Undo } from "./steps.ts";
@@ -127,7 +127,7 @@ export class Undoing {
       const returned = await this.#inTime(step, policy.timeout, async () => await undo(ownOf(value)));
       if (isFailure(returned)) {
         if (returned.error.retryable && !this.#failures.isLastAttempt(name, policy)) {
-          throw new TransientError(returned.error);
+          throw new ReturnedFailure(recorded(returned.error));
         }
         refusal = returned;
       }

@@ -87,9 +87,12 @@ export interface Tried {
 
 /**
  * The attempt that follows a failed one of which an entry `tried` says: `always`: another attempt; `limited`: another
- * one, if the step has one left; `never`: the run is stuck.
+ * one, if the step has one left; `returned`: the same, and else the failure is the step's outcome; `never`: the run is
+ * stuck.
  */
-export type NextAttempt = "always" | "limited" | "never";
+export type NextAttempt = "always" | "limited" | "returned" | "never";
+
+const NEXT: ReadonlySet<unknown> = new Set<NextAttempt>(["always", "limited", "returned", "never"]);
 
 /**
  * One life of the run ends, and the next begins: what follows is the sum of this entry alone, so that a reader which
@@ -343,7 +346,7 @@ const isOutcome: Check = (outcome) =>
 const isParent: Check = (parent) =>
   isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
   isText(parent.step) && maybe(isCount)(parent.depth);
-const isNext: Check = (next) => next === "always" || next === "limited" || next === "never";
+const isNext: Check = (next) => NEXT.has(next);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;

@@ -18,6 +18,16 @@ export class TransientError extends CatgaError {
   }
 }
 
+/** A retryable failure that a step, or an `undo`, has returned: it is tried again while it has an attempt left. */
+export class ReturnedFailure extends TransientError {
+  readonly failure: RecordedError;
+
+  constructor(failure: RecordedError) {
+    super(errorOf(failure));
+    this.failure = failure;
+  }
+}
+
 /** An error after which no further attempt of the step is made, because it would fail in the same way. */
 export class DecidedFailure extends CatgaError {
   constructor({ code, message, details }: RecordedError) {

@@ -333,7 +333,10 @@ export class Journal {
     if (sleeps.has(name) || woken.has(name)) return "sleep";
     const wait = waits.get(name) ?? took.get(name);
     if (wait !== undefined) return wait.callback ? "callback" : "wait";
-    return (outcomes.has(name) && !strays.has(name)) || failures.has(name) || children.has(name) ? "step" : undefined;
+    if ((outcomes.has(name) && !strays.has(name)) || children.has(name)) return "step";
+    // a sleep or wait is stuck under its name, too, where the server has no schedules
+    const failed = failures.get(name);
+    return failed !== undefined && failed.error.code !== "UNSUPPORTED" ? "step" : undefined;
   }
 
   /** Returns true if the wait whose end is recorded belongs to a callback. */

@@ -41,6 +41,7 @@ const AS_TEXT = /^docs\/(?:internals|figures)\//;
 
 /** The folder of a page that stands beside the others: `tools/playground.ts` makes its files. */
 const PLAYGROUND = "tools/site/playground";
+const PLAYGROUND_PAGE = "/playground/index.html";
 
 /** A group of the side bar, or a page in it. */
 export interface Shelf {
@@ -82,8 +83,8 @@ export async function readSite(): Promise<Site> {
       return `/${path}`;
     }
     if (target === PLAYGROUND) {
-      files.set("playground/index.html", `${PLAYGROUND}/index.html`);
-      return "/playground/index.html";
+      files.set(PLAYGROUND_PAGE.slice(1), `${PLAYGROUND}/index.html`);
+      return PLAYGROUND_PAGE;
     }
     if (existsSync(join(root, target)) && extname(target) === "") return `/files/${target}/index.md`;
     files.set(`files/${target}.txt`, target); // as text: a browser takes a .ts for a film
@@ -92,7 +93,11 @@ export async function readSite(): Promise<Site> {
   const placed = (source: string, text: string) =>
     text.split(/(^```[^]*?^```$)/m).map((part, i) =>
       i % 2 === 1 ? part : part
-        .replaceAll(/\]\(([^)\s]+)\)/g, (_, link) => `](${place(source, link)})`)
+        .replaceAll(/\]\(([^)\s]+)\)/g, (_, link) => {
+          const at = place(source, link);
+          // the browser has to load that page: the router of VitePress knows no such page
+          return at === PLAYGROUND_PAGE ? `](${at}){target="_self"}` : `](${at})`;
+        })
         .replaceAll(
           /<picture>\s*<source[^>]*srcset="([^"]+)">\s*<img src="([^"]+)" alt="([^"]*)">\s*<\/picture>/g,
           (_, dark, light, alt) =>

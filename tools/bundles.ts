@@ -98,8 +98,8 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * the storm of three servers has, too, and sweeps of the moments of its faults; publishers and forgotten ttls, of which
  * the tests on a real server have the parts; limits in a storm, of which `limit_over_test.ts` has two rounds; the page
  * in a bad night, of which `test/dashboard_browser_test.ts` has the parts; the playground of `explore` in a browser; a
- * user's type checks, and what the compiler says of a wrong guess (that it is refused, tests of types hold); the
- * bench's own.
+ * store behind PgBouncer and over Prisma; a user's type checks, and what the compiler says of a wrong guess (that it is
+ * refused, tests of types hold); the bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/plants": 200,
@@ -126,6 +126,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/frameworks": 200,
   "tools/reference": 3,
   "test/faults/sql": 150,
+  "test/sql_pooler": 60,
   "test/faults/file_load": 120,
   "examples/agent/killed": 120,
   "bench/bench_log": 90,

@@ -181,6 +181,29 @@ describe("a transaction that fails by itself", () => {
     assertEquals([value, runs], ["value", 3]);
   });
 
+  it("is run again, and UNAVAILABLE, by what Prisma has beside its own codes", async () => {
+    // as 7.10.1 with its adapter for pg throws them
+    const prisma = (code: string, cause: object) =>
+      Object.assign(new Error("Raw query failed"), { code, meta: { driverAdapterError: { cause } } });
+    const store = sqlStore(driver({ commit() {} }));
+    for (
+      const cause of [{ originalCode: "40001" }, { originalCode: "23505", originalMessage: 'unique "done_pkey"' }]
+    ) {
+      let runs = 0;
+      const value = await store.transaction(() => {
+        if (++runs === 1) throw prisma("P2010", cause);
+        return "value";
+      });
+      assertEquals([value, runs], ["value", 2]);
+    }
+    for (const code of ["P2010", "P1001"]) {
+      const away = () => Promise.reject(prisma(code, { kind: "DatabaseNotReachable" }));
+      assertEquals((await store.transaction(away).catch((error) => error)).code, "UNAVAILABLE");
+    }
+    const own = prisma("P2010", { originalCode: "23505", originalMessage: 'unique "booking_pkey"' });
+    assertEquals(await store.transaction(() => Promise.reject(own)).catch((error) => error), own);
+  });
+
   it("must collect again what it records, if the program has begun it and runs it again after a rollback", async () => {
     await using opened = await openSqlite();
     const { db } = opened;

@@ -55,24 +55,27 @@ export async function openPglite(): Promise<OpenedDatabase> {
 /** The drivers of servers that this runtime has. */
 export const DRIVERS = isBun ? ["pg", "postgres", "Bun.sql"] as const : ["pg", "postgres"] as const;
 
-/** A driver of a PostgreSQL server. `port`: instead of the server's own, as of a proxy. */
+/**
+ * A driver of a PostgreSQL server. `port`: instead of the server's own, as of a proxy. `prepare`: false behind a pooler
+ * that gives out connections by transaction.
+ */
 export async function openDriver(
   which: (typeof DRIVERS)[number],
-  { port, most = 10 }: { readonly port: number; readonly most?: number },
+  { port, most = 10, prepare = true }: { readonly port: number; readonly most?: number; readonly prepare?: boolean },
 ): Promise<OpenedDatabase> {
   const url = `postgres://tea@127.0.0.1:${port}/postgres`;
   if (which === "Bun.sql") {
     // the type of Bun's global is not known to Deno
     const { SQL } =
       (globalThis as unknown as { Bun: { SQL: new (url: string, options: object) => BunSql<never> } }).Bun;
-    const sql = new SQL(url, { max: most, connectionTimeout: 5 }) as BunSql<never> & { end(): Promise<void> };
+    const sql = new SQL(url, { max: most, connectionTimeout: 5, prepare }) as BunSql<never> & { end(): Promise<void> };
     return { db: bunSql(sql) as SqlDatabase<unknown>, [Symbol.asyncDispose]: () => sql.end() };
   }
   if (which === "postgres") {
     const require = createRequire(join(await fetchOnce("postgres@3.4.9", "postgres-js"), "from.cjs"));
     const made = require("postgres");
     const sql: PostgresJs<never> & { end(options: object): Promise<void> } = (made.default ?? made)(url, {
-      ...{ max: most, onnotice() {}, connect_timeout: 5 },
+      ...{ max: most, onnotice() {}, connect_timeout: 5, prepare },
     });
     return { db: postgresJs(sql) as SqlDatabase<unknown>, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
   }

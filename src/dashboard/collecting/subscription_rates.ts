@@ -3,7 +3,7 @@ import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts"
 import { sequenceOf } from "../../log/format/group_text.ts";
 import { shownText } from "../shown.ts";
 import type { LimitHealth } from "../../contract/nodes/node_info.ts";
-import { shownLimit, shownOverride } from "./shown_pauses.ts";
+import { shownLimit, shownOverride, shownPause } from "./shown_pauses.ts";
 import type { SubscriptionView } from "../view.ts";
 
 interface Past {
@@ -59,7 +59,7 @@ export class SubscriptionRates {
       contracts: info.contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
       leader: info.leader === undefined ? undefined : label(info.leader),
       overrides: info.overrides?.map(shownOverride),
-      paused: info.paused && { ...info.paused, reason: shownText(info.paused.reason ?? "", 400) },
+      paused: info.paused && shownPause(info.paused),
       oldest: Math.round(info.oldest),
       rate: Math.round(past.rate * 10) / 10,
       lags: past.lags,

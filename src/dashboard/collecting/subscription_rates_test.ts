@@ -30,6 +30,12 @@ describe("SubscriptionRates", () => {
     assertEquals(rates.view(at(1_025), 4_000).rate, 0);
   });
 
+  it("a pause has a reason only if its operator has given one", () => {
+    const rates = new SubscriptionRates();
+    const pauses = [{ since: 7 }, { since: 7, reason: "the bank is closed" }];
+    assertEquals(pauses.map((paused) => rates.view(at(1, { paused }), 0).paused), pauses);
+  });
+
   it("rate: two views within 0.2 s show the same one, and lose nothing of the next", () => {
     const rates = new SubscriptionRates();
     rates.view(at(100), 0);

@@ -39,6 +39,31 @@ describe("a delay with a longest wait", () => {
     assert(at >= 29 * 150 + 5_000 && at < 29 * 150 + 6_000, `${at}`);
   });
 
+  it("waits anew also for what comes just before the end of the delay, however short that is", async () => {
+    for (const [delay, pause] of [[100, 60], [200, 20], [5_000, 4_900]] as const) {
+      await using run = await opened();
+      for (let n = 0; n < 10; n++) {
+        await run.sync(n, [delay, 600_000]);
+        await run.cluster.clock.advance(pause);
+      }
+      await run.cluster.clock.advance(10_000);
+      assertEquals(run.handled.map(([n]) => n), [9], `${delay}`);
+    }
+  });
+
+  it("has the newest handled after the longest wait if the delay is short, too", async () => {
+    await using run = await opened();
+    for (let n = 0; n < 100; n++) {
+      await run.sync(n, [200, 1_000]);
+      await run.cluster.clock.advance(50);
+    }
+    await run.cluster.clock.advance(10_000);
+    const times = run.handled.map(([, at]) => at);
+    assertEquals(run.handled.at(-1)![0], 99);
+    assert(times.every((at, i) => at - (times[i - 1] ?? 0) < 2_500), JSON.stringify(run.handled));
+    assert(times.length < 20, JSON.stringify(run.handled));
+  });
+
   it("has the newest handled after the longest wait, however many come, and again after the next one", async () => {
     await using run = await opened();
     for (let n = 0; n < 200; n++) {

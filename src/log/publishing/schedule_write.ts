@@ -26,6 +26,7 @@ import {
   header,
   HELD_HEADER,
   isHeld,
+  latestOf,
   ONCE,
   type PausedCron,
   pausedCronOf,
@@ -73,7 +74,7 @@ export interface Replacement {
    */
   readonly patient: boolean;
   /**
-   * True: a schedule for one time that is due now, or soon, fires (the operation waits for that, for
+   * True: a schedule whose longest wait is over now, or soon, fires (the operation waits for that, for
    * {@link MAX_FENCES} fences at most), and is not replaced: else one that is replaced again and again never fires.
    */
   readonly letsFire?: boolean;
@@ -197,7 +198,8 @@ class Overwriting {
       }
     }
     const { clock } = this.#options;
-    if (this.#replacement.letsFire && due <= stream.latestServerTime + SOON && this.#fences < MAX_FENCES) {
+    const soon = stream.latestServerTime + SOON;
+    if (this.#replacement.letsFire && due <= soon && latestOf(found) <= soon && this.#fences < MAX_FENCES) {
       await delay(clock, Math.max(0, due + NEAR - stream.serverTime));
       await this.#fence(stream);
       return undefined;

@@ -167,6 +167,23 @@ describe("a name that an open run has recorded, and that a changed handler calls
     for (const [after, [call]] of Object.entries(KINDS)) {
       for (const [n, first] of calls.entries()) {
         if (before === after || first === undefined) continue;
+        it(`a ${before} that ${n === 0 ? "is pending" : "has ended"}, called as a ${after}: the run can be cancelled, and undoes its steps`, async () => {
+          const waiting = async (flow: Flow, undo: () => void) => {
+            await charge(flow, undo);
+            await first(flow);
+            await flow.wait(Go, { name: "go on" });
+          };
+          const calling = async (flow: Flow, undo: () => void) => {
+            await charge(flow, undo);
+            await call(flow);
+          };
+          const undone = await changed([waiting, calling], async (app, run) => {
+            unwrap(await app.cancel(Order, run, "enough"));
+            assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
+          });
+          assertEquals(undone, ["charge, version 1"]);
+        });
+
         it(`a ${before} that ${n === 0 ? "is pending" : "has ended"}, called as a ${after}: the run is stuck, and goes on with its own`, async () => {
           const waiting = async (flow: Flow) => {
             await first(flow);

@@ -341,6 +341,21 @@ describe("drives", () => {
     assertEquals([stuck.length, await ended()], [2, true]);
   });
 
+  it("a sleep that was stuck, and that an operator has skipped, goes on once it can be stored", async () => {
+    let able = false;
+    const { clock, run, retry, tell, stuck, ended } = node((flow) => flow.sleep("a day", 86_400_000), {
+      wake: () =>
+        able ? Promise.resolve() : Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.12 is needed")),
+    });
+    await clock.until(run());
+    await clock.until(tell((by) => ({ t: "skipped", step: "a day", reason: "no time", by })));
+    able = true;
+    await clock.until(retry());
+    await clock.advance(86_400_000);
+    await clock.until(retry());
+    assertEquals([stuck[0], await ended()], ["a day UNSUPPORTED", true], stuck.join());
+  });
+
   const told = workflow("One").signal("told");
   const pauses: Readonly<Record<string, (flow: Flow) => Promise<unknown>>> = {
     "a sleep": (flow) => flow.sleep("a second", 1_000),

@@ -238,9 +238,10 @@ export class DriveState implements ActivityCallbacks {
 
   /**
    * Registers the name of a step, sleep, wait or callback. Throws a `TypeError` if the name is invalid or in use, if it
-   * is recorded as that of another kind of call, or if the function of a step of the run calls this.
+   * is recorded as that of another kind of call, or if the function of a step of the run calls this. Returns false for
+   * the name of another kind if the run is cancelled or fails: the call never settles, and the run goes on without it.
    */
-  name(name: string, kind: CallKind): void {
+  name(name: string, kind: CallKind): boolean {
     this.checkOutside(`the step, sleep or wait ${show(name)}`);
     if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME_LENGTH || !name.isWellFormed()) {
       throw new TypeError(
@@ -252,11 +253,16 @@ export class DriveState implements ActivityCallbacks {
     }
     const recorded = this.journal.kindOf(name) ?? kind;
     if (recorded !== kind) {
+      if (this.isHalting) {
+        this.halt();
+        return false;
+      }
       const now = `the handler calls it as a ${kind}`;
       const advice = "give it another name, or have runs that began before go the old way (flow.version)";
       throw new TypeError(`${this.label} has recorded ${show(name)} as a ${recorded}, and ${now}: ${advice}`);
     }
     this.names.add(name);
+    return true;
   }
 
   /**

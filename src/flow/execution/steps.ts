@@ -273,7 +273,7 @@ export class Steps {
     const state = this.#state;
     const { journal } = state;
     try {
-      state.name(name, "step");
+      if (!state.name(name, "step")) return new Promise(() => {});
       checkStep(`step ${name}`, options);
     } catch (error) {
       return state.misused(error);

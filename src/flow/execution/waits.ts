@@ -200,8 +200,9 @@ export class Waits {
     const { input, timeout } = options ?? {};
     // the cast is safe: the schema checks any value
     const schema = input as Schema<never, unknown> | undefined;
+    let isReached: boolean;
     try {
-      state.name(name, "callback");
+      isReached = state.name(name, "callback");
       checkKnown(`callback ${name}`, options, CALLBACK_OPTIONS);
       checkSchema(`callback ${name}: input`, schema);
       if (timeout !== undefined) checkUntil(`callback ${name}: timeout`, timeout);
@@ -210,7 +211,7 @@ export class Waits {
       markMisuse(misuse);
       throw misuse;
     }
-    this.#open.set(name, [key]);
+    if (isReached) this.#open.set(name, [key]);
     if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
     if (journal.secret === undefined && this.#secret === undefined) {
       // stored before a step begins that could give a token away
@@ -218,7 +219,8 @@ export class Waits {
       state.recorder.record({ t: "secret", secret: this.#secret });
     }
     const token = callbackToken(ref, journal.life, name, journal.secret ?? this.#secret!);
-    const result = this.#begun<Result<unknown>>(name, (call, resolve, reject) => {
+    const never = new Promise<never>(() => {});
+    const result = !isReached ? never : this.#begun<Result<unknown>>(name, (call, resolve, reject) => {
       const give = (n: number, deliver: (see: () => void) => void) => {
         const outcome = journal.signal(n)!.value as RecordedOutcome; // what the journal has received under this key
         if (!outcome.ok || schema === undefined) {
@@ -342,7 +344,7 @@ export class Waits {
   ): Promise<T> {
     const state = this.#state;
     try {
-      state.name(name, kind);
+      if (!state.name(name, kind)) return new Promise(() => {});
       check();
     } catch (error) {
       return state.misused(error);

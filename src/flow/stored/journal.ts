@@ -371,7 +371,7 @@ export class Journal {
         if (isOwn(entry.step)) return;
         const undone = this.undoes(entry.step);
         if (undone === undefined) {
-          if (!this.failures.has(entry.step) && !this.children.has(entry.step)) this.strays.add(entry.step);
+          if (this.kindOf(entry.step) !== "step") this.strays.add(entry.step);
           return this.#outcome(entry.step, { ok: true, value: entry.value });
         }
         this.undone.add(undone);

@@ -194,15 +194,15 @@ export class SubscriptionRuns {
 
   /**
    * Answers a request for a later attempt than the one that runs, or whose answer is kept: if the earlier one has
-   * handled the message, that counts. Its failure, which has been counted, does not: the message is run again.
+   * handled the message, or was aborted for a later message, that counts. Its failure, which has been counted, does
+   * not: the message is run again.
    */
   async #behind(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const earlier = await this.#joined(going, request, ctx);
     if (earlier instanceof Refusal) return earlier;
-    const isHandled = earlier.ok && earlier.value === 0;
     // other errors: it still runs, it is to be handed out alone, or its node stops
-    const hasFailed = earlier.ok || earlier.error.code === "TIMEOUT";
-    if (isHandled || !hasFailed) return earlier;
+    const hasFailed = earlier.ok ? typeof earlier.value !== "number" : earlier.error.code === "TIMEOUT";
+    if (!hasFailed) return earlier;
     ctx.execution.stepBack();
     return await this.#ofLeader(request, ctx, () => this.#admitted(request, ctx));
   }

@@ -13,7 +13,7 @@ import { leads, storedCommit } from "../../../test/support/commits.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
-import { DEPOSED, DONE } from "./run_answer.ts";
+import { DEPOSED, DONE, REPLACED } from "./run_answer.ts";
 
 const Placed = event<void>("Placed", { durable: true });
 
@@ -116,6 +116,40 @@ describe("SubscriptionRuns", () => {
     assertEquals(await request(5, { attempt: 2 }), DONE);
     assertEquals(await request(6), { ok: true, value: ["SOLD_OUT", "none left", 0] });
     assertEquals(attempts, [1, 1]);
+  });
+
+  it("ends what a leader has aborted for a later message, for the attempt that waits behind it, too", async () => {
+    for (const isKept of [true, false]) {
+      const { runs, clock, request, fails, attempts } = await start();
+      void request(5);
+      await clock.advance(100);
+      runs.report(8);
+      if (isKept) {
+        runs.replace("5-1", 7);
+        fails[0]();
+      }
+      await clock.advance(0);
+      const later = request(5, { attempt: 2 });
+      await clock.advance(100);
+      if (!isKept) {
+        runs.replace("5-1", 7);
+        await clock.advance(1_500); // it does not heed its signal, also past its timeout
+        fails[0]();
+      }
+      await clock.advance(0);
+      assertEquals([attempts, await Promise.race([later, "it runs again"])], [[1], REPLACED], `${isKept}`);
+    }
+  });
+
+  it("begins nothing for a leader that has had it aborted before, but for another one", async () => {
+    const { runs, clock, request, ends, attempts, lead } = await start();
+    runs.replace("5-1", 7);
+    assertEquals([await request(5), attempts], [REPLACED, []]);
+    lead(9);
+    const next = request(5, { token: 9 });
+    await clock.advance(0);
+    ends[0]();
+    assertEquals([await next, attempts], [DONE, [1]]);
   });
 
   it("says of a failed run the last leader that has joined it, also of one whose answer was kept: it counts once", async () => {

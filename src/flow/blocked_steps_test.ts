@@ -205,8 +205,8 @@ describe("a step that blocks its process and fails", () => {
     }
   }
 
-  for (const end of ["returns", "throws", "has looked at its signal"] as const) {
-    const what = end === "has looked at its signal" ? "counts no more" : "counts";
+  for (const end of ["returns", "throws", "has looked at its signal", "returns behind its timeout"] as const) {
+    const what = end === "returns" || end === "throws" ? "counts" : "counts no more";
     it(`and ${end} after its run was taken over: that ${what}`, async () => {
       const begun: string[] = [];
       const cluster = await testCluster(["a", "b"], {
@@ -221,8 +221,12 @@ describe("a step that blocks its process and fails", () => {
             if (end === "throws") throw new Error("too large");
             return "computed";
           };
-          const options = { timeout: 600_000, retry: { attempts: 1 } };
-          return { handlers: Compute.handle(async (flow) => await flow.step("compute", slow, options)) };
+          const retry = { attempts: 1 };
+          const handlers = Compute.handle(async (flow) => {
+            const timeout = end === "returns behind its timeout" && begun.length === 0 ? 50_000 : 600_000;
+            return await flow.step("compute", slow, { timeout, retry });
+          });
+          return { handlers };
         },
       });
       const app = cluster.app("a");
@@ -242,6 +246,7 @@ describe("a step that blocks its process and fails", () => {
           returns: ["done", undefined, undefined],
           throws: ["retrying", 1, "too large"],
           "has looked at its signal": ["running", undefined, undefined],
+          "returns behind its timeout": ["running", undefined, undefined],
         }[end],
       );
       await cluster.until(cluster[Symbol.asyncDispose]());

@@ -48,6 +48,8 @@ export class AttemptedStep extends StepCall implements AttemptReports {
   #began = 0;
   /** Timer that aborts the attempt in progress. */
   #limit: Timer | undefined;
+  /** When it does, by the monotonic clock; `undefined`: it was not started for the attempt in progress. */
+  #due: number | undefined;
   /**
    * The async context in which the step was called: the work runs in it, not in the context of the event that led to
    * the attempt. Set when the step has not got an outcome at once: until then promises keep the context.
@@ -79,7 +81,10 @@ export class AttemptedStep extends StepCall implements AttemptReports {
   }
 
   override supersede(why: () => CatgaError): void {
-    this.#attempt?.supersede(why());
+    const attempt = this.#attempt;
+    attempt?.supersede(why());
+    // an attempt that goes on has its time, as elsewhere: later its end would be that of a step that others perform
+    if (attempt?.isAborted === false) this.#limitTime(attempt, this.#began);
   }
 
   protected override proceed(): void {
@@ -154,7 +159,8 @@ export class AttemptedStep extends StepCall implements AttemptReports {
     const attempt = this.#attempt = before?.attempt ?? this.#newAttempt();
     const began = this.#began = before?.began ?? state.now;
     // in a later turn of the event loop, because an attempt that has ended before that turn needs no timer
-    state.host.soon(() => this.#limitTime(attempt, began));
+    this.#due = undefined;
+    state.host.soon(() => state.over || this.#limitTime(attempt, began));
     // when another node has taken the run over, it is told how an attempt ends that knows nothing of that
     const isMoot = () => state.over ? attempt.isAborted : this.isSettled;
     try {
@@ -224,19 +230,22 @@ export class AttemptedStep extends StepCall implements AttemptReports {
    */
   #limitTime(attempt: StepAttempt, began: number): void {
     const { name, state } = this;
-    if (this.#attempt !== attempt || state.over) return;
+    if (this.#attempt !== attempt) return;
     const timeout = this.#timeout;
     const { clock } = state.host;
-    const left = Math.max(0, began + timeout + attempt.extended - state.now);
-    const due = clock.monotonic() + left;
-    this.#limit = state.activity.timer(left, () => {
+    const due = this.#due ??= clock.monotonic() + Math.max(0, began + timeout + attempt.extended - state.now);
+    const left = Math.max(0, due - clock.monotonic());
+    const isOver = () => {
       const now = clock.monotonic();
       if (attempt.extended === 0 && stoodStill(now, due)) {
         attempt.extended = now - due + Math.min(timeout, now - due);
+        this.#due = undefined;
         return this.#limitTime(attempt, began);
       }
       attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
-    });
+    };
+    // the timers of an execution end with it
+    this.#limit = state.over ? clock.after(left, isOver, { background: true }) : state.activity.timer(left, isOver);
   }
 
   /**

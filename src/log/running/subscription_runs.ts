@@ -118,12 +118,14 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Aborts the run of a message, because a later one of its key takes its place; if it does not run yet, it is not to
-   * begin for the leader with this token. What runs in a batch with others goes on.
+   * Aborts the run of a message, because a later one of its key takes its place. Nor is a further one to begin for the
+   * leader with this token, as that of an attempt that waits for the end of this one. What runs in a batch with others
+   * goes on.
    */
   replace(id: string, token: number): void {
     const going = this.#running.get(id);
-    if (going !== undefined) return going.isTogether || going.kept ? undefined : going.run.replace();
+    if (going?.isTogether) return;
+    if (going?.kept === false) going.run.replace();
     this.#replaced.set(id, token);
     for (const oldest of this.#replaced.keys()) {
       if (this.#replaced.size <= MAX_ENDED_RUNS) break;

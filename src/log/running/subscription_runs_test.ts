@@ -141,6 +141,18 @@ describe("SubscriptionRuns", () => {
     }
   });
 
+  it("begins no attempt that waits for the end of an earlier one, if a leader has that one aborted", async () => {
+    const { runs, clock, request, fails, attempts } = await start();
+    void request(5);
+    await clock.advance(1_100); // its timeout has passed
+    const later = request(5, { attempt: 2 });
+    await clock.advance(100);
+    runs.replace("5-1", 7);
+    fails[0]();
+    await clock.advance(0);
+    assertEquals([attempts, await Promise.race([later, "it runs"])], [[1], REPLACED]);
+  });
+
   it("begins nothing for a leader that has had it aborted before, but for another one", async () => {
     const { runs, clock, request, ends, attempts, lead } = await start();
     runs.replace("5-1", 7);

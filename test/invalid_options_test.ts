@@ -313,7 +313,7 @@ const edged: Wrong<EdgeHandlerOptions> = {
   limit: [...OBJECT, {}],
   origins: [...TEXTS, ["shop.example"], ["https://shop.example/"]],
   credentials: BOOLEAN,
-  callbacks: BOOLEAN,
+  callbacks: [...instances, 0, 1, "", "true", null, {}, []],
   parameters: TEXTS,
   maxBody: [...FINITE, 0, 1.5],
   bodyTimeout: FINITE,

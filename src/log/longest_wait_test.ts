@@ -129,7 +129,7 @@ describe("a delay with a longest wait", () => {
         [{ delay: [5_000, 60_000] }, "Sync: a delay with a longest wait needs an id, which its messages share"],
         [{ id: "ann", delay: [5_000, 4_000] }, "Sync: delay, its longest wait must be from 5000 to"],
         [{ id: "ann", delay: [0, 4_000] }, "Sync: delay, its first number must be from 1 to"],
-        [{ id: "ann", delay: [1] }, "Sync: delay is ms, or [ms, longest ms]; got"],
+        [{ id: "ann", delay: [1] }, "Sync: delay must be a number of ms, or [ms, longest ms]; got"],
         [{ id: "ann", delay: [1, 2], cron: "@hourly" }, "give one of delay, at and cron"],
       ] as const
     ) {

@@ -24,7 +24,7 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
    * const indexed = Promise.withResolvers<string>();
    * await using app = await catga({ handlers: Index.handle(({ text }) => indexed.resolve(text)) });
    * for (const text of ["a", "ab", "abc"]) {
-   *   unwrap(await app.enqueue(Index, { page: "7", text }, { id: "7", delay: [100, 1_000] }));
+   *   unwrap(await app.enqueue(Index, { page: "7", text }, { id: "7", delay: [2_000, 10_000] }));
    * }
    * console.log(await indexed.promise); // abc
    * ```
@@ -250,7 +250,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
 /** Throws if a delay with a longest wait is invalid. */
 function checkLongest(at: string, given: readonly unknown[], id: string | undefined): void {
   if (!Array.isArray(given) || given.length !== 2) {
-    throw new TypeError(`${at}: delay is ms, or [ms, longest ms]; got ${show(given)}`);
+    throw new TypeError(`${at}: delay must be a number of ms, or [ms, longest ms]; got ${show(given)}`);
   }
   const [delay, longest] = given;
   checkNumber(`${at}: delay, its first number`, delay, 1, TEN_YEARS, "ms");

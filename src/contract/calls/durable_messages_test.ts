@@ -45,7 +45,10 @@ describe("checkKeepOptions", () => {
         { delay: 316_224_000_001 },
         "RangeError: enqueue Mail: delay must be from 0 to 316224000000 ms; got 316224000001",
       ],
-      [{ delay: at }, "TypeError: enqueue Mail: delay must be a number of ms; got an instance of Date"],
+      [
+        { delay: at },
+        "TypeError: enqueue Mail: delay must be a number of ms, or [ms, longest ms]; got an instance of Date",
+      ],
       [{ at: at.getTime() }, "TypeError: enqueue Mail: at must be a valid Date; got 1893456000000"],
       [{ at: new Date(NaN) }, "TypeError: enqueue Mail: at must be a valid Date; got an invalid Date"],
       [

@@ -23,7 +23,7 @@ import { PendingCommand } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import { WarmCopies } from "./warm_copies.ts";
 import { EntityStream } from "./entity_stream.ts";
-import { type EntitiesHost, Snapshots } from "./snapshots.ts";
+import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
 import { forgotten, OptimisticAppends } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
@@ -52,7 +52,7 @@ class NodeEntities implements Entities {
     this.#appends = new OptimisticAppends({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
-      changed: (subject, copy, now) => copy.snapshotDue(now) !== undefined && this.#awaitSnapshot(subject),
+      changed: (subject, copy, now) => snapshotDue(copy, now) !== undefined && this.#awaitSnapshot(subject),
     });
   }
 
@@ -166,7 +166,7 @@ class NodeEntities implements Entities {
     this.#timer = undefined;
     for (const subject of awaited) {
       const copy = this.#warm.get(subject);
-      const due = copy?.snapshotDue(now);
+      const due = copy && snapshotDue(copy, now);
       if (due === "later") this.#awaitSnapshot(subject);
       if (copy === undefined || due !== "now") continue;
       copy.snapshot = { version: copy.version, at: now };

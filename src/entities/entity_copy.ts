@@ -104,18 +104,6 @@ export class EntityCopy<State> {
     return this.#size;
   }
 
-  /**
-   * Returns when a snapshot of the copy should be written: `now`; `later`: when the last snapshot is old enough;
-   * `undefined`: after more events. Busy entities get fewer snapshots: one for each hundred events would cost a third
-   * of the cost of their commands.
-   */
-  snapshotDue(now: number): "now" | "later" | undefined {
-    const { version, at } = this.snapshot;
-    const events = this.#version - version;
-    if (this.#forgotten || events < SNAPSHOT_EVENTS) return undefined;
-    return events >= MAX_SNAPSHOT_EVENTS || now - at >= SNAPSHOT_PAUSE ? "now" : "later";
-  }
-
   /** Returns a copy of this copy, so that more messages can be read into it while this one stays unchanged. */
   clone(): EntityCopy<State> {
     const { definition, id, state, version, sequence, mark, time, size } = this;
@@ -231,12 +219,6 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
   return copy;
 }
 
-/** Number of events between two snapshots. */
-const SNAPSHOT_EVENTS = 100;
-/** Number of new events after which a snapshot is due even if `SNAPSHOT_PAUSE` has not passed. */
-const MAX_SNAPSHOT_EVENTS = 500;
-/** Minimum time between two snapshots of an entity, in ms. */
-const SNAPSHOT_PAUSE = 1_000;
 /** Approximate size of an entity without events, in bytes. */
 const SMALL = 512;
 /** Maximum size that is assumed for a state that cannot be encoded, in bytes. */

@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
 import { withoutName } from "../log/format/entity_group.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import { type EntitiesHost, readSnapshot, Snapshots, snapshotText } from "./snapshots.ts";
+import { type EntitiesHost, readSnapshot, snapshotDue, Snapshots, snapshotText } from "./snapshots.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 interface State {
@@ -70,7 +70,7 @@ describe("a snapshot", () => {
         shapes: undefined,
       };
       if (forgotten) at.take(mark, { sequence: 43, time: 6, size: 1 });
-      return at.snapshotDue(since);
+      return snapshotDue(at, since);
     };
     assertEquals([due(99, 5_000), due(100, 5_000), due(100, 1_000)], [undefined, "now", "now"]);
     assertEquals([due(100, 999), due(499, 999), due(500, 0)], ["later", "later", "now"]);

@@ -8,7 +8,7 @@ import type { Catga } from "../contract/nodes/running_node.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { MAX_ID } from "../contract/calls/send_options.ts";
 import type { Workflow } from "../contract/declaration/workflow.ts";
-import { isRecord, show } from "../data/checks.ts";
+import { isRecord } from "../data/checks.ts";
 import { decodeText, encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { answer, type AnswerOptions } from "./edge_answer.ts";
@@ -20,7 +20,7 @@ import type { EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { deny, invalidRequest } from "./refusal.ts";
 import { type BodyReader, inputOf, VALUES, wantsValues } from "./request_input.ts";
-import { queryOf } from "./request_url.ts";
+import { checkParameters, type KnownParameters, queryOf } from "./request_url.ts";
 import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
 import { inputAfter, placeOf, type StreamPlace } from "./stream_place.ts";
 
@@ -82,7 +82,8 @@ export class EdgeActions {
 
   /** Carries out a call, and returns its response. Throws a refusal if the request is invalid. */
   perform(called: AdmittedCall): MaybePromise<Response> {
-    if (called.request.url.includes("?")) this.#checkParameters(called);
+    const { action, request } = called;
+    if (request.url.includes("?")) checkParameters(request, PARAMETERS[action], this.#parameters);
     switch (called.action) {
       case "send":
         return this.#send(called);
@@ -102,22 +103,6 @@ export class EdgeActions {
         return this.#ask(called);
       case "cancel":
         return this.#cancel(called);
-    }
-  }
-
-  /**
-   * Throws a refusal if the URL has a parameter that neither the requested action nor the program reads, or if it has
-   * one of the action twice.
-   */
-  #checkParameters({ request, action }: AdmittedCall): void {
-    const { names, hint } = PARAMETERS[action];
-    const query = queryOf(request);
-    for (const name of query.keys()) {
-      if (names.includes(name)) {
-        if (query.getAll(name).length > 1) throw invalidRequest(`the URL has the parameter ${name} more than once`);
-      } else if (!this.#parameters.has(name)) {
-        throw invalidRequest(`the URL has an unknown parameter ${show(name)}: this request takes ${hint}`);
-      }
     }
   }
 
@@ -403,7 +388,7 @@ function matches(request: Request, etag: string): boolean {
 
 const OF_BODY = { names: [], hint: "none: its input is the body" };
 /** Parameters of a URL that each action reads, and a text about them for the refusal of others. */
-const PARAMETERS: Readonly<Record<EdgeAction, { readonly names: readonly string[]; readonly hint: string }>> = {
+const PARAMETERS: Readonly<Record<EdgeAction, KnownParameters>> = {
   send: OF_BODY,
   read: { names: ["input"], hint: "input, as JSON: ?input=…" },
   follow: { names: ["from", "key"], hint: "from, key" },

@@ -1,5 +1,12 @@
-/** Reads the URL of an HTTP request. */
+/** Reads the URL of an HTTP request, and checks its parameters. */
+import { show } from "../data/checks.ts";
 import { invalidRequest } from "./refusal.ts";
+
+/** The parameters that a request may have in its URL: `hint` names them in a refusal. */
+export interface KnownParameters {
+  readonly names: readonly string[];
+  readonly hint: string;
+}
 
 /** Returns the path of a URL. The class `URL` is slow, and is used only if the path may have to be normalized. */
 export function pathOf(url: string): string {
@@ -11,6 +18,22 @@ export function pathOf(url: string): string {
 /** Returns the parameters of the URL of a request. */
 export function queryOf({ url }: Request): URLSearchParams {
   return urlOf(url).searchParams;
+}
+
+/**
+ * Throws a refusal if the URL has a parameter that is neither known nor among those that the program reads (`others`),
+ * or if it has a known one twice.
+ * @decides an unknown parameter in a URL is refused with status 400
+ */
+export function checkParameters(request: Request, { names, hint }: KnownParameters, others: ReadonlySet<string>): void {
+  const query = queryOf(request);
+  for (const name of query.keys()) {
+    if (names.includes(name)) {
+      if (query.getAll(name).length > 1) throw invalidRequest(`the URL has the parameter ${name} more than once`);
+    } else if (!others.has(name)) {
+      throw invalidRequest(`the URL has an unknown parameter ${show(name)}: this request takes ${hint}`);
+    }
+  }
 }
 
 /** Returns the host, with its port, of a URL or an origin; `undefined`: the text is neither. */

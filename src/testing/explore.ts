@@ -15,7 +15,7 @@ import {
 import { type ExploredRun, exploreRun } from "./explored_run.ts";
 import type { RealPatience } from "./explored_time.ts";
 import { ExploreError } from "./explore_error.ts";
-import { firstDifference, GlobalsWatch } from "./repeatable.ts";
+import { checkRepeatable } from "./repeatable.ts";
 import { shrink } from "./shrink.ts";
 import { type Situation, Situations, situationTable } from "./situations.ts";
 
@@ -158,33 +158,6 @@ async function smallest<World>(
   };
   const run = await shrink(red, play, () => systemClock.monotonic() < end);
   return new ExploreError(run, runs);
-}
-
-/** Rejects with a `TypeError` if the program behaves differently when a run's plan is run again. */
-async function checkRepeatable<World>(
-  options: ExploreOptions<World>,
-  run: ExploredRun,
-  patience: RealPatience,
-): Promise<void> {
-  const again = await exploreRun(options, run.plan, { patience });
-  const difference = firstDifference(run.history, again.history);
-  if (difference === undefined) return;
-  const watch = new GlobalsWatch();
-  try {
-    await exploreRun(options, run.plan, { patience });
-  } finally {
-    watch[Symbol.dispose]();
-  }
-  const [left, right] = difference.lines.map((line) => line === "" ? "its end" : JSON.stringify(line));
-  const uses = watch.uses.length === 0
-    ? "handlers, workload and world must depend on nothing but what explore gives them: memory of the module lasts from one run to the next"
-    : `it uses ${
-      watch.uses.join(", ")
-    }: take time from ctx.clock, random numbers from the workload's random, ids from ctx.id`;
-  throw new TypeError(
-    `explore: seed ${run.plan.seed} differs when it is run again: first ${left}, then ${right}; ${uses} ` +
-      "(repeatable: false explores it nevertheless)",
-  );
 }
 
 /**

@@ -1,18 +1,48 @@
-/** Finds out why a program behaves differently when the same plan is run again. */
+/** Runs a plan again, and finds out why the program behaves differently if it does. */
+import type { ExploreOptions } from "./explore_options.ts";
+import { type ExploredRun, exploreRun } from "./explored_run.ts";
+import type { RealPatience } from "./explored_time.ts";
 import { recordingOf } from "./timeline.ts";
 import type { History } from "./history.ts";
 
+/**
+ * Runs a run's plan again: twice if the second run differs. Rejects with a `TypeError` if it does.
+ * @decides a program that differs between two runs of one seed is refused
+ */
+export async function checkRepeatable<World>(
+  options: ExploreOptions<World>,
+  run: ExploredRun,
+  patience: RealPatience,
+): Promise<void> {
+  const again = await exploreRun(options, run.plan, { patience });
+  const difference = firstDifference(run.history, again.history);
+  if (difference === undefined) return;
+  const watch = new GlobalsWatch();
+  try {
+    await exploreRun(options, run.plan, { patience });
+  } finally {
+    watch[Symbol.dispose]();
+  }
+  const [left, right] = difference.lines.map((line) => line === "" ? "its end" : JSON.stringify(line));
+  const uses = watch.uses.length === 0
+    ? "handlers, workload and world must depend on nothing but what explore gives them: memory of the module lasts from one run to the next"
+    : `it uses ${
+      watch.uses.join(", ")
+    }: take time from ctx.clock, random numbers from the workload's random, ids from ctx.id`;
+  throw new TypeError(
+    `explore: seed ${run.plan.seed} differs when it is run again: first ${left}, then ${right}; ${uses} ` +
+      "(repeatable: false explores it nevertheless)",
+  );
+}
+
 /** The first difference between two runs of the same plan. */
-export interface RunDifference {
+interface RunDifference {
   /** The lines of both runs at the first difference; empty for a run that has ended there. */
   readonly lines: readonly [first: string, second: string];
 }
 
-/**
- * Returns the first difference of two histories, values ignored; `undefined`: there is none.
- * @decides a program that differs between two runs of one seed
- */
-export function firstDifference(first: History, second: History): RunDifference | undefined {
+/** Returns the first difference of two histories, values ignored; `undefined`: there is none. */
+function firstDifference(first: History, second: History): RunDifference | undefined {
   const [left, right] = [recordingOf(first, { values: false }), recordingOf(second, { values: false })];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     if (left[i] !== right[i]) return { lines: [left[i] ?? "", right[i] ?? ""] };
@@ -21,7 +51,7 @@ export function firstDifference(first: History, second: History): RunDifference 
 }
 
 /** Records where the program uses the machine's time, randomness or network, such as `Date.now at orders.ts:7:20`. */
-export class GlobalsWatch implements Disposable {
+class GlobalsWatch implements Disposable {
   readonly #uses = new Set<string>();
   readonly #undo: (() => void)[] = [];
 

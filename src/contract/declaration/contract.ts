@@ -165,6 +165,8 @@ export function isRunMessage(name: string): boolean {
  * type name.
  */
 export const RUN = "-run";
+/** Stands for the type of an entity in the subjects of notes of stuck runs, so that no entity has this type. */
+export const STUCK = "-stuck";
 /**
  * Last tokens of the names of messages about workflow runs. `BEGUN`: an entry (stored record of a run) says that a run
  * was started, and the starting node executes it; `CALLED`: another entry after which some node has to execute the run;

@@ -16,6 +16,7 @@ import {
   show,
 } from "../../data/checks.ts";
 import type { Context } from "../calls/context.ts";
+import { STUCK } from "./contract.ts";
 import {
   checkName,
   type EmittedEvent,
@@ -160,6 +161,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       `${at}: that is the type of the runs of the workflow ${workflow}; choose a name without -run at its end`,
     );
   }
+  if (name === STUCK) throw new TypeError(`${at}: that is the type of the notes of stuck runs; choose another name`);
   checkObject(`${at}: options`, options, "{ initial }");
   checkKnown(at, options, ENTITY_OPTIONS);
   const { initial, version = 1 } = options;

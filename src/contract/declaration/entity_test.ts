@@ -64,6 +64,7 @@ describe("entity", () => {
     const initial = () => 0;
     assertThrows(() => entity("a.b", { initial }), TypeError, "an entity's name");
     assertThrows(() => entity("Order-run", { initial }), TypeError, "the type of the runs of the workflow Order");
+    assertThrows(() => entity("-stuck", { initial }), TypeError, "the type of the notes of stuck runs");
     assertThrows(() => entity("A", { initial: 1 as unknown as () => number }), TypeError, "initial must be a function");
     assertThrows(() => entity("A", { initial, version: 0 }), RangeError, "version");
     assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");

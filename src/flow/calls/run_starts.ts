@@ -224,12 +224,6 @@ export class RunStarts {
     headers: MessageHeaders | undefined,
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
-    if (parent.depth >= MAX_DEPTH) {
-      return failed(
-        "INVALID_MESSAGE",
-        `${MAX_DEPTH} nested runs wait for it, which is the maximum: is it an endless recursion?`,
-      );
-    }
     const unhandled = this.#unhandled(definition);
     if (unhandled !== undefined) return unhandled;
     const refused = await this.#refusedInput(definition, input, "INVALID_MESSAGE");
@@ -388,9 +382,3 @@ function startEntry(
     ...(tags === undefined ? {} : { tags }),
   };
 }
-
-/**
- * Maximum number of runs that wait in a chain, each for the next: a cycle of workflows grows faster than it is
- * cancelled.
- */
-const MAX_DEPTH = 1_000;

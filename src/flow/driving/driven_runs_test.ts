@@ -9,7 +9,7 @@ import { type Clock, delay } from "../../ports/clock.ts";
 import type { Appended, StoredMessage } from "../../ports/event_log.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
 import { Journal } from "../stored/journal.ts";
-import type { CalledEntry, JournalEntry, Started } from "../stored/journal_entry.ts";
+import type { CalledEntry, JournalEntry, Parent, Started } from "../stored/journal_entry.ts";
 import { LEASE } from "./run_call.ts";
 import { RunLog, type RunStream } from "../stored/run_log.ts";
 import type { RunRef } from "../stored/run_ref.ts";
@@ -33,6 +33,7 @@ function node(
     wake = none,
     takeBack = () => Promise.resolve(),
     startChild = none,
+    parent,
     cancelChild = none,
     lease = () => Promise.resolve(),
     unlease = () => {},
@@ -50,6 +51,8 @@ function node(
     readonly wake?: () => Promise<void>;
     readonly takeBack?: (steps: readonly string[]) => Promise<void>;
     readonly startChild?: DrivenRunsHost["startChild"];
+    /** The run that has started this one. */
+    readonly parent?: Parent;
     readonly cancelChild?: DrivenRunsHost["cancelChild"];
     readonly lease?: DrivenRunsHost["lease"];
     readonly unlease?: DrivenRunsHost["unlease"];
@@ -171,7 +174,13 @@ function node(
   };
   /** Starts the run, and calls the node to execute it, as the subscription of the run's messages does. */
   const run = async () => {
-    const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "a.1" };
+    const entry: Started & { by: string } = {
+      t: "started",
+      version: 1,
+      keep: 60_000,
+      by: "a.1",
+      ...(parent && { parent }),
+    };
     const message = log.messages.of(REF, [entry], { version: 0, holder: "a.1" });
     const time = clock.now();
     const journal = new Journal();
@@ -848,6 +857,25 @@ describe("drives", () => {
     resolve(true);
     await one.clock.until(run, 5_000);
     assertEquals(await one.ended(), true);
+  });
+
+  it("a run starts another that 999 wait for in a chain, and is stuck if it would be 1,000", async () => {
+    const startedAt = async (depth: number) => {
+      const depths: (number | undefined)[] = [];
+      const parent = { workflow: "Tree", run: "p", step: "s", depth };
+      const one = node((flow) => flow.send(workflow("Child")), {
+        parent,
+        startChild: (_contract, run, _input, { depth }) => {
+          depths.push(depth);
+          return Promise.resolve({ ok: true, value: run });
+        },
+      });
+      one.run().catch(() => {}); // not awaited: the run waits for its child
+      await one.clock.advance(1_000);
+      return [depths, one.stuck];
+    };
+    assertEquals(await startedAt(998), [[999], []]);
+    assertEquals(await startedAt(999), [[], ["Child INVALID_MESSAGE"]]);
   });
 
   it("a run with 10,000 entries starts no other, and is stuck", async () => {

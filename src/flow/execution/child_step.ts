@@ -9,6 +9,7 @@ import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { Parent } from "../stored/journal_entry.ts";
+import { CatgaError } from "../../error.ts";
 import { recorded, TRANSIENT } from "../stored/recorded_error.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 import { stepId } from "./step_attempt.ts";
@@ -126,10 +127,11 @@ export class ChildStep extends StepCall {
     } else recorder.refuse(name, recorded(started.error));
   }
 
-  #startRun({ run }: RunRef): Promise<Result<string>> {
+  #startRun({ run }: RunRef): Result<string> | Promise<Result<string>> {
     const { name, state: { host, ref, journal, carried } } = this;
     this.#hasBegun = true;
     const parent: Required<Parent> = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
+    if (parent.depth >= MAX_DEPTH) return { ok: false, error: nestedTooDeep() };
     return host.startChild(this.#contract, run, this.#input, parent, carried);
   }
 }
@@ -142,5 +144,18 @@ function isTemporary(code: string): boolean {
   return code === "OUTCOME_UNKNOWN" || (TRANSIENT.has(code) && code !== "NO_HANDLER");
 }
 
+function nestedTooDeep(): CatgaError<never> {
+  return new CatgaError(
+    "INVALID_MESSAGE",
+    `${MAX_DEPTH} nested runs wait for it, which is the maximum: is it an endless recursion?`,
+  ) as CatgaError<never>;
+}
+
+/**
+ * Maximum number of runs that wait in a chain, each for the next: a cycle of workflows grows faster than it is
+ * cancelled.
+ * @decides a chain of nested runs is too long
+ */
+const MAX_DEPTH = 1_000;
 /** Pause before another attempt to start a child, in ms. */
 const RESTART_PAUSE = 1_000;

@@ -793,7 +793,10 @@ const isListedEnd = (entry: JournalEntry) => entry.t === "done" && LISTED.has(en
 const PENDING = new WeakMap<JournalEntry, PendingAgain>();
 /** Types of decisions that no longer hold once a cancel is stored that they were made without. */
 const HALTED_BY_CANCEL: ReadonlySet<JournalEntry["t"]> = new Set(["ended", "failing", "answered", "again"]);
-/** Maximum size of an entry `again`, and of a part that is stored before it, in bytes. */
+/**
+ * Maximum size of an entry `again` (with it the run begins anew), in bytes. What is larger is stored in parts of this
+ * size before it.
+ */
 const MAX_PART = 524_288;
 /** By entry `failed` which says that an operator has to decide: the thrown value. */
 const THROWN = new WeakMap<JournalEntry, unknown>();

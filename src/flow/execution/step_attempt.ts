@@ -81,13 +81,16 @@ export class StepAttempt implements Step<unknown, unknown> {
     return this.#controller.signal;
   }
 
-  /** Bound, because functions of steps take what they need out of their argument: `({ last, progress }) => …`. */
+  /**
+   * Reports how far the step is. Bound, because functions of steps take what they need out of their argument:
+   * `({ last, progress }) => …`.
+   */
   readonly progress = (value: unknown): void => {
     this.reported = shownValue("progress", value, this.#mostBytes);
     if (this.#aborted === undefined) this.reports?.progress(this.reported);
   };
 
-  /** Bound, as {@link StepAttempt.progress} is. */
+  /** Shows what becomes the run's view. Bound, as {@link StepAttempt.progress} is. */
   readonly show = (view: unknown): void => {
     const value = shownValue("show", view, this.#mostBytes);
     if (this.#aborted === undefined) this.reports?.show(value, this);

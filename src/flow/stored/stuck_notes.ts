@@ -2,6 +2,7 @@
  * Notes of stuck runs, by which stuck runs are found without reading all runs. A note is stored before the entry by
  * which its run becomes stuck, and may stay after the run has continued.
  */
+import { STUCK } from "../../contract/declaration/contract.ts";
 import { isToken } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { entityPattern, entitySubject } from "../../log/format/names.ts";
@@ -66,7 +67,5 @@ function readRef(data: Uint8Array): RunRef | undefined {
   return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
 }
 
-/** Takes the place of the type of entity in the subjects of notes. */
-const STUCK = "-stuck";
 /** Maximum time for storing a note, in ms. */
 const ANSWER_TIMEOUT = 5_000;

@@ -35,7 +35,9 @@ export interface Attempted {
   readonly ambiguous: boolean;
   /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
-  /** Notes that a publication has given up: if none is left, the message is not sent again. */
+  /**
+   * Called when one of the publications in the message has given up: if all have, the message is not sent again.
+   */
   publicationGaveUp(): void;
 }
 

@@ -245,7 +245,10 @@ const LEADS_UNRENEWED_FOR = 1_300;
  */
 const STOPS_WITHIN = 400;
 const ANSWER_TIMEOUT = 2_000; // ms
-/** Time without a successful renewal after which this node's subscriptions count as stalled, in ms. */
+/**
+ * Time without a successful renewal after which this node's subscriptions count as stalled, in ms.
+ * @decides a subscription's health is `stalled`, as the log takes no writes
+ */
 const UNRENEWED = 5_000;
 /** Time after which the stream removes a lease that is not renewed, in ms. */
 const LEASE_KEPT_FOR = 60_000;

@@ -488,6 +488,7 @@ export class Ledger {
   /**
    * Skips a message if as many earlier ones of its key in a limit are not done as may run at once. One that has begun
    * is not skipped, as far as this leader knows.
+   * @decides a message is skipped at a full limit (`over: "skip"`)
    */
   #skips(message: LoggedMessage, category: Category): boolean {
     const { limits = [] } = category;
@@ -656,7 +657,10 @@ export class Ledger {
     return reading;
   }
 
-  /** Counts a message for its tenant, once its payload is in memory. */
+  /**
+   * Gives a message whose payload is in memory to its tenant: it counts there, and gets its rank and its place in the
+   * line of the tenant.
+   */
   #enterShare(item: Item): void {
     const { category, message } = item;
     const { read, tenant, ahead } = this.#readingOf(message, category);

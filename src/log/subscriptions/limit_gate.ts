@@ -2,7 +2,7 @@
  * The limits of a subscription in its leader's memory: how many messages run at once, and when the next one may begin,
  * for all messages or for those of each key. The slots of a limit are those of messages that run by the ledger, so that
  * none is lost with a leader: the next one counts them anew from what runs. A key is kept only while a message of it
- * runs or waits, or the rate has not paid for what has begun.
+ * runs or waits, or the rate counts what has begun. What is skipped, or cancelled, at a full limit: `ledger.ts`.
  */
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
 import type { LimitHealth, LimitOverride, LimitSetting, WaitingKey } from "../../contract/nodes/node_info.ts";
@@ -311,7 +311,7 @@ export class LimitGate<T extends LimitedMessage<T>> {
     this.waiting--;
   }
 
-  /** Time for which one message is paid, in ms. */
+  /** Time between the begins of two messages at the rate of the limit, in ms; 0: there is no rate. */
   get #each(): number {
     return this.#numbers.count === Infinity ? 0 : this.#numbers.ms / this.#numbers.count;
   }

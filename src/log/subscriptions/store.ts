@@ -40,7 +40,10 @@ export interface SubscriptionStoreOptions {
    * to be parked with its payload. Rejects with `UNAVAILABLE`.
    */
   original(message: LoggedMessage): Promise<LoggedMessage | undefined>;
-  /** Lists the keys of the subscriptions of which operators have set something. Absent: it may be any. */
+  /**
+   * Lists the keys of the subscriptions that have overrides (an operator has paused them, or set their limits): only
+   * for these are overrides read. Absent: for all.
+   */
   readonly overridden?: (() => Promise<ReadonlySet<string>>) | undefined;
   /** Returns the functions that return the keys of a contract's messages in limits. Absent: there are none. */
   readonly keyFunctions?: ((category: string) => readonly ((payload: never) => unknown)[]) | undefined;

@@ -197,7 +197,7 @@ export class Subscriptions {
   }
 
   /**
-   * Lists the keys of the subscriptions of which operators have set something: once for all takeovers of a second, as
+   * Lists the keys of the subscriptions that have overrides (see `SubscriptionStoreOptions`): once for all takeovers of a second, as
    * what is set later is followed.
    */
   #listOverridden(): Promise<ReadonlySet<string>> {

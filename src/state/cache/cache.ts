@@ -110,7 +110,10 @@ export class SharedCache implements Cache {
     return decode(key, text) as T;
   }
 
-  /** Loads a value under a lock, so that no other node loads the same key at the same time. */
+  /**
+   * Loads a value under a lock, so that no other node loads the same key at the same time.
+   * @decides which node loads a missing value with `once`
+   */
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
     const lock = await this.#options.locks.lock(LOCK + key, { signal }, asker);
     try {

@@ -1,7 +1,7 @@
 /**
  * The running loads of a node's cache: one at a time for each key, shared by all callers that miss the key. A load
- * that would wait for itself is rejected.
- * @decides which caller loads a missing value of the cache, and who shares that load
+ * that would wait for itself is rejected. `cache.ts` has one node load at a time (`once`).
+ * @decides which caller of a node loads a missing value of the cache, and who shares that load
  */
 import { awaitedBy } from "../../data/async_context.ts";
 import { show } from "../../data/checks.ts";

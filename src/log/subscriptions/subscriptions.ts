@@ -197,8 +197,8 @@ export class Subscriptions {
   }
 
   /**
-   * Lists the keys of the subscriptions that have overrides (see `SubscriptionStoreOptions`): once for all takeovers of a second, as
-   * what is set later is followed.
+   * Lists the keys of the subscriptions that have overrides (see `SubscriptionStoreOptions`): once for all takeovers of
+   * a second, as what is set later is followed.
    */
   #listOverridden(): Promise<ReadonlySet<string>> {
     const { host: { namespace, clock }, kept } = this.#options;

@@ -5,6 +5,7 @@
  * the pace: entries that are to start soon after the pause would be refused. Requests of other nodes wait
  * in one queue (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`); messages of a handler with a
  * `concurrency` wait in a queue of its own (`concurrency_limit.ts`).
+ * @decides a request that would start too late is refused with `OVERLOADED`
  */
 import type { Clock } from "../ports/clock.ts";
 import { RunningTime } from "../ports/standstill.ts";

@@ -57,7 +57,7 @@ the table outbox.`,
   },
 };
 
-/** A store, as this command uses it. */
+/** The reads of a store that this command needs: what waits in its outbox, and the rows that were set aside. */
 interface OperatedStore {
   readonly name: string;
   lanes(options: { readonly max: number }): Promise<readonly OutboxLane[]>;

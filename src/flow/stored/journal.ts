@@ -59,7 +59,7 @@ export interface Timed {
 
 /** A signal or question that the run has received. */
 interface ReceivedSignal extends OpenSignal {
-  /** Key of its name among the names of signals and questions, as {@link signalKey} makes it. */
+  /** Its kind and name as one text ({@link signalKey}), because signals, questions and callbacks may share a name. */
   readonly key: string;
   /** The wait that took it last: a wait that is given up leaves what it took to another. `undefined`: none. */
   taker: string | undefined;

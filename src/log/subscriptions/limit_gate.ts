@@ -37,7 +37,7 @@ export class RunLimit<T extends LimitedMessage<T>> {
   #own: LimitNumbers;
   /** Settings by operators, in place of what the program says; `undefined`: none. */
   #override: LimitOverride | undefined;
-  /** Time until which an operator has paused a key, in ms since 1970. */
+  /** By key that an operator has paused: until when, in ms since 1970. */
   #pausedKeys: ReadonlyMap<string, number> = new Map();
   readonly #tookOver: number | undefined;
   /** Number of keys at which those that are not in use are forgotten. */

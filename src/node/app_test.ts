@@ -344,7 +344,7 @@ describe("methods taken out of their object", () => {
       ...{ forget: true, stream: true, start: true, result: true, tell: true, cancel: true, runs: true, follow: true },
       ...{ subscriptions: true, deadLetters: true, rewind: true, pause: true, resume: true, lock: true, lead: true },
       ...{ nodes: true, watchNodes: true, health: true, ready: true, drain: true, ask: true, view: true, watch: true },
-      ...{ complete: true },
+      ...{ complete: true, limit: true },
     };
     await using app = await catga({ handlers: Double.handle((n) => n * 2) });
     const methods = app as unknown as Record<string, () => unknown>;

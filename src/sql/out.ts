@@ -163,7 +163,12 @@ export class Out {
   }
 
   /** Internal. */
-  get [COLLECTED](): readonly CollectedRow[] {
+  get [COLLECTED](): readonly {
+    readonly kind: RecordedKind;
+    readonly contract: string;
+    readonly key: string | null;
+    readonly id: string;
+  }[] {
     return [...this.#taken, ...this.#rows];
   }
 

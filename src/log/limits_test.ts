@@ -322,6 +322,24 @@ describe("limit: key", () => {
   });
 });
 
+describe("limit: over, of messages whose key is not known", () => {
+  for (const over of ["skip", "last", "cancel"] as const) {
+    it(`handles each of them, as they may have nothing in common, one after the other: ${over}`, async () => {
+      const all = new Running();
+      await using apps = await LogApps.open(({ n }, ctx) => all.count(ctx.node, n, () => delay(apps.clock, 20)));
+      const key = ({ n }: Order): string => {
+        if (n < 10) throw new RangeError("no account");
+        return "";
+      };
+      await apps.start("a", { limit: { key, running: 1, over } });
+      await apps.publish(...own(14));
+      await apps.until("those to be handled", () => own(10).every(({ n }) => apps.handled(n)), 5_000);
+      const { skipped = 0 } = await apps.info();
+      assertEquals([all.most, skipped > 0], [1, true]); // "" is a key like others
+    });
+  }
+});
+
 describe("limit and fair of onBatch", () => {
   /** A node whose batches are noted, and take a while. */
   const start = (apps: LogApps, id: string, options: object, note: (orders: readonly Order[]) => Promise<unknown>) =>

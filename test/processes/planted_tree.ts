@@ -899,7 +899,7 @@ const PLANTS = {
   }],
   "limit-key": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "limit.gateOf(keys[i], now, runs)",
+    from: 'limit.gateOf(keys[i] === NO_KEY ? "" : keys[i], now, runs)',
     to: 'limit.gateOf(keys[i] === "" ? "" : item.key ?? "", now, runs)',
   }],
   "limit-asleep": [{

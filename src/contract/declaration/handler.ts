@@ -65,7 +65,7 @@ export interface Limit<P = unknown> {
   /**
    * Returns the key of a payload, a string of 1,024 characters at most: each key has the limit for itself. Called in
    * the leader of the subscription, with the payload as it is stored; a payload for which the function throws counts
-   * under the key "". Default: one limit for all messages.
+   * under the key "", and is never skipped. Default: one limit for all messages.
    */
   key?: ((payload: P) => string) | undefined;
   /**

@@ -25,7 +25,7 @@ import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
 import type { KeyInHand, LimitGate } from "./limit_gate.ts";
-import { limitKeyOf } from "../format/limit_key.ts";
+import { limitKeyOf, NO_KEY } from "../format/limit_key.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { PassedMessages, type TenantMessage } from "./passed_messages.ts";
@@ -647,7 +647,7 @@ export class Ledger {
     if (fair === undefined) {
       reading = { read: { position, category: name, tenant: `${name}/${key ?? ""}` }, tenant: "", keys, ahead: 0 };
     } else {
-      const tenant = this.#textOf(fair.by, message, "fair", "tenant");
+      const tenant = this.#textOf(fair.by, message, "fair", "tenant") ?? "";
       // what gives two tenants one name only makes them one
       const ahead = this.#aheadOf(fair.ahead, message);
       const parts = [tenant, ...keys, ...(fair.ahead === undefined ? [] : [ahead])];
@@ -981,14 +981,14 @@ export class Ledger {
   #gatesOf(item: Item, now: number, runs = false): readonly LimitGate<Item>[] {
     const { category: { limits = [] } } = item;
     const keys = this.#keysOf(item);
-    return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
+    return limits.map(({ limit }, i) => limit.gateOf(keys[i] === NO_KEY ? "" : keys[i], now, runs));
   }
 
   /** Returns the keys of a message in its limits. */
   #keysOf(item: Item): readonly string[] {
     const { message, keys, category: { limits = [] } } = item;
     if (!item.loaded && keys !== undefined) {
-      return item.limitKeys ??= limits.map(({ key }) => key === undefined ? "" : keys.get(key) ?? "");
+      return item.limitKeys ??= limits.map(({ key }) => key === undefined ? "" : keys.get(key) ?? NO_KEY);
     }
     return item.limitKeys ??= this.#lastRead?.message === message && this.#lastRead.reading.keys.length > 0
       ? this.#lastRead.reading.keys
@@ -1008,7 +1008,9 @@ export class Ledger {
     // of one that is too large to be parked the key is not known before it is loaded
     if (!item.loaded && item.limitKeys === undefined && item.keys === undefined) return;
     const keys = this.#keysOf(item);
-    item.inHand = category.limits.flatMap(({ limit }, i) => limit.isCounted ? [limit.count(keys[i], item)] : []);
+    item.inHand = category.limits.flatMap(({ limit }, i) =>
+      limit.isCounted ? [limit.count(keys[i] === NO_KEY ? NO_KEY + item.id : keys[i], item)] : []
+    );
   }
 
   /** Takes note that a message is done, a dead letter, or left in the log. */
@@ -1018,18 +1020,18 @@ export class Ledger {
     item.inHand = undefined;
   }
 
-  /** Returns the key of a message in a limit, or "" if it has none: such messages count as of one key. */
+  /** Returns the key of a message in a limit: "" in one without keys, `NO_KEY` if none is known. */
   #keyIn({ key, limit }: CategoryLimit, message: LoggedMessage): string {
-    return key === undefined ? "" : this.#textOf(key, message, limit.id, "key");
+    return key === undefined ? "" : this.#textOf(key, message, limit.id, "key") ?? NO_KEY;
   }
 
-  /** Returns the key or tenant that a function returns for a message, or "" if it has none. */
-  #textOf(of: (payload: never) => unknown, message: LoggedMessage, where: string, what: string): string {
+  /** Returns the key or tenant that a function returns for a message; `undefined`: it has none. */
+  #textOf(of: (payload: never) => unknown, message: LoggedMessage, where: string, what: string): string | undefined {
     try {
       return limitKeyOf(of, message, what);
     } catch (error) {
       this.#options.onNoLimitKey?.(message.category, where, error);
-      return "";
+      return undefined;
     }
   }
 

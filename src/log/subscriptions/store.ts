@@ -23,7 +23,7 @@ import {
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { CommitSteps, Request, RequestAnswer, StoredCommit } from "./commits.ts";
 import type { Item } from "./category.ts";
-import { limitKeyOf } from "../format/limit_key.ts";
+import { limitKeyOf, NO_KEY } from "../format/limit_key.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
@@ -258,12 +258,12 @@ function onlyInLog({ category, id, time, meta }: LoggedMessage): CatgaError {
   return new CatgaError("TOO_LARGE", message);
 }
 
-/** Returns the key that a function returns for a message; "" if it throws or returns none, as was logged before. */
+/** Returns the key that a function returns for a message; `NO_KEY` if it returns none, as was logged before. */
 function keyOf(of: (payload: never) => unknown, message: LoggedMessage): string {
   try {
     return limitKeyOf(of, message, "key");
   } catch {
-    return "";
+    return NO_KEY;
   }
 }
 

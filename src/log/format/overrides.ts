@@ -133,7 +133,9 @@ function readKeyPause(value: unknown): KeyPause | undefined {
 
 function readSetting(value: unknown): LimitSetting | undefined {
   if (!isRecord(value) || !isNotNegative(value.since)) return undefined;
-  const { since, running, per, burst } = value;
+  const { since, running, per, burst, ...others } = value;
+  // numbers of a newer version: the others alone are not what was set, and would be stored without them
+  if (Object.keys(others).length > 0) return undefined;
   const isPositive = (each: unknown): each is number => isCount(each) && each > 0;
   const [count, ms, ...more] = Array.isArray(per) ? per : [];
   const hasRate = isPositive(count) && isPositive(ms) && more.length === 0;

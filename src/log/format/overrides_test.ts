@@ -52,6 +52,7 @@ describe("what operators have set of a subscription", () => {
       [{ limit: "a", set: { since: 7, running: 0 } }, "a", "its set cannot be read"],
       [{ limit: "a", set: { since: 7, per: [1] } }, "a", "its set cannot be read"],
       [{ limit: "a", set: { running: 1 } }, "a", "its set cannot be read"],
+      [{ limit: "a", set: { since: 7, running: 1, weight: 2 } }, "a", "its set cannot be read"],
       [{ limit: "a", weights: {} }, "a", "it has weights, which this version does not know"],
     ];
     for (const [wrong, limit, invalid] of cases) {

@@ -98,7 +98,7 @@ export const HELD_HEADER = "Catga-Held";
 export const PAUSED_HEADER = "Catga-Paused";
 /**
  * Header of a schedule with a longest wait: the time by which it is due at the latest, in ms since 1970 by the server's
- * clock. What replaces it is due by then, too.
+ * clock. What has a longest wait, too, and replaces it, is due by then.
  */
 export const LATEST_HEADER = "Catga-Latest";
 export const ONCE = "once";

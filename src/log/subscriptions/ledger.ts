@@ -589,6 +589,7 @@ export class Ledger {
 
   /** Ends a message whose run was aborted, because a later one of its key takes its place. */
   #endReplaced(item: Item): void {
+    if (item.isHandled) return this.#end(item);
     // this leader's version may not have the limit: an earlier one has had the run aborted
     this.#skip(item, item.category.limits?.find(({ over }) => over === "cancel")?.limit);
   }

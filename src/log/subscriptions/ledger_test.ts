@@ -952,6 +952,27 @@ describe("a run that a leader has joined", () => {
   });
 });
 
+describe("a run that is aborted for a later message", () => {
+  it("is not counted as skipped if an earlier run has handled its message, whatever comes of it", () => {
+    const ends: ((ledger: Ledger, item: Item) => void)[] = [
+      (ledger, item) => ledger.replaced(item),
+      (ledger, item) => ledger.notRun(item),
+      (ledger, item) => ledger.processEnded(item, "a.1"),
+    ];
+    for (const isHandled of [true, false]) {
+      for (const end of ends) {
+        const kit = new Kit();
+        kit.add(1);
+        const item = kit.begin().get(1)!;
+        item.isReplaced = true;
+        item.isHandled = isHandled;
+        end(kit.ledger, item);
+        assertEquals([kit.ledger.skipped, kit.open], [isHandled ? 0 : 1, []]);
+      }
+    }
+  });
+});
+
 describe("a limit of which only the newest message waits", () => {
   /** A ledger with such a limit. */
   function limited(batch?: BatchSettings) {

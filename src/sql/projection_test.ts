@@ -56,7 +56,7 @@ describe("a table that follows the log", () => {
     const tools = { clock, random: () => 0 };
     const transactions = new Transactions({
       ...{ db, names, schema: "catga", ordered: true, timeout: 1_000, tools: () => tools },
-      ...{ onCommit() {}, onEnd() {} },
+      ...{ onCommit() {}, onBegin: () => undefined },
     });
     const run: typeof transactions.run = async (...args) => {
       await new Promise((resolve) => setTimeout(resolve)); // as over a network: the follower goes on meanwhile

@@ -190,7 +190,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   readonly #handlers = new WeakMap<AbortSignal, Map<string, unknown>>();
   readonly #projections: Projection<Tx>[] = [];
   #hint: Timer | undefined;
-  readonly #observers = new Set<(transaction: EndedTransaction) => void>();
+  readonly #observers = new Set<() => (transaction: EndedTransaction) => void>();
 
   /** Use {@link sqlStore}. */
   constructor(database: SqlDatabase<Tx>, options: SqlStoreOptions) {
@@ -217,10 +217,14 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       ordered: order,
       onCommit: () => this.wake(),
       tools: () => this.#tools,
-      onEnd: (out, outcome) => {
-        if (this.#observers.size === 0) return;
-        const ended = { outcome, recorded: out[COLLECTED], effects: out[EFFECTS] };
-        for (const observer of this.#observers) observer(ended);
+      onBegin: () => {
+        if (this.#observers.size === 0) return undefined;
+        const observers = [...this.#observers].map((begun) => begun());
+        const ordered = order || database.dialect === "sqlite";
+        return (out, outcome) => {
+          const transaction = { outcome, ordered, recorded: out[COLLECTED], effects: out[EFFECTS] };
+          for (const ended of observers) ended(transaction);
+        };
       },
     });
     const body: StoreBody = {

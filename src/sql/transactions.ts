@@ -24,8 +24,11 @@ export interface TransactionsOptions<Tx> {
   readonly timeout: number;
   /** Called when rows have been committed. */
   onCommit(): void;
-  /** Called when a transaction has ended, or is no longer waited for (`unknown`), with what it has collected. */
-  onEnd(out: Out, outcome: EndedTransaction["outcome"]): void;
+  /**
+   * Called when a transaction begins; what it returns, when that has ended, or is no longer waited for (`unknown`),
+   * with what it has collected.
+   */
+  onBegin(): ((out: Out, outcome: EndedTransaction["outcome"]) => void) | undefined;
   /** Time and randomness of transactions that are run without their own. */
   tools(): TransactionTools;
 }
@@ -77,13 +80,14 @@ export class Transactions<Tx> {
     for (let runs = 1;; runs++) {
       signal?.throwIfAborted();
       const out = makeOut();
+      const ended = this.#options.onBegin();
       try {
         const given = this.#once(out, fn, clock);
         const value = given instanceof Promise ? await this.#inTime(given, signal, clock) : given;
-        this.#options.onEnd(out, "committed");
+        ended?.(out, "committed");
         return value;
       } catch (error) {
-        this.#options.onEnd(out, error instanceof UnknownCommit || signal?.aborted ? "unknown" : "rolled back");
+        ended?.(out, error instanceof UnknownCommit || signal?.aborted ? "unknown" : "rolled back");
         // the pool of a driver may have replaced its connections without an error
         if (isOutage(error) || error instanceof UnknownCommit) {
           this.#life = undefined;

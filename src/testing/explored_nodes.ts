@@ -140,7 +140,7 @@ export class ExploredNodes<World> {
     const body = store["~store"] as StoreBody; // what `sqlStore` has made
     if (this.stores.has(body)) return;
     this.stores.add(body);
-    body.observe((transaction) => this.#host.recorder.transaction(body.name, transaction));
+    body.observe(() => this.#host.recorder.transaction(body.name));
   }
 
   kill(node: ExploredNode<World>): void {

@@ -26,6 +26,8 @@ const ok = (value: unknown): HistoryOutcome => ({ type: "ok", value });
 const failed = (code: string): HistoryOutcome => ({ type: "failed", code, message: "planted" });
 
 /** A history that holds only what a test adds to it. */
+const MAIN = { store: "main", ordered: true } as const;
+
 class Written implements History {
   readonly seed = 1;
   readonly operations: HistoryOperation[] = [];
@@ -82,19 +84,19 @@ class Written implements History {
   /** A transaction that has recorded events, with their key. */
   transact(outcome: StoreTransaction["outcome"], { name }: AnyContract, ...ids: string[]): this {
     const recorded = ids.map((id) => ({ kind: "event", contract: name, key: "one", id }) as const);
-    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded, effects: [] });
+    this.transactions.push({ ...this.#span(0), ...MAIN, outcome, recorded, effects: [] });
     return this;
   }
 
   effect(outcome: StoreTransaction["outcome"], id: string): this {
     const effects = [{ scope: "event mail Paid", id }];
-    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded: [], effects });
+    this.transactions.push({ ...this.#span(0), ...MAIN, outcome, recorded: [], effects });
     return this;
   }
 
   begin(outcome: StoreTransaction["outcome"], run: string): this {
     const recorded = [{ kind: "start", contract: "Order", key: run, id: run }] as const;
-    this.transactions.push({ ...this.#span(0), store: "main", outcome, recorded, effects: [] });
+    this.transactions.push({ ...this.#span(0), ...MAIN, outcome, recorded, effects: [] });
     return this;
   }
 
@@ -195,6 +197,27 @@ describe("guarantees", () => {
       "order: messages of a key are stored in the order of their commits: event Paid b was committed after a, and is " +
       "stored before it",
     ]);
+  });
+
+  it("finds no order of messages where there is none: recorded again, of transactions side by side, or of order: false", () => {
+    const of = (...outcomes: StoreTransaction["outcome"][]) => {
+      const history = new Written();
+      for (const [i, outcome] of outcomes.entries()) history.transact(outcome, Paid, "ab"[i % 2]);
+      for (const [i, id] of ["a", "b"].entries()) {
+        history.run(Paid, id, ok(undefined), "app-1", { subscription: "mail", position: 7 + i, key: "one" });
+      }
+      return history;
+    };
+    assertEquals(lines(of("committed", "committed", "committed")), []);
+    assertEquals(lines(of("unknown", "committed", "committed")), []);
+    assertEquals(lines(of("rolled back", "committed", "committed")).length, 1);
+    const apart = of("rolled back", "committed", "committed");
+    const { transactions: [, first, second] } = apart;
+    // the answer to its COMMIT came late
+    apart.transactions[2] = { ...second, began: first.ended! - 0.5 };
+    assertEquals(lines(apart), []);
+    apart.transactions[2] = { ...second, ordered: false };
+    assertEquals(lines(apart), []);
   });
 
   it("finds an effect of a store that was committed twice for an id", () => {

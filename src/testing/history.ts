@@ -225,12 +225,14 @@ export interface History {
   readonly deadLetters: readonly HistoryLetter[];
 }
 
-/** A transaction of a store (`sqlStore`) that has ended. Beginning and end of the entry are its end. */
+/** A transaction of a store (`sqlStore`) that has ended. */
 export interface StoreTransaction extends HistorySpan {
   /** Name of the store. */
   readonly store: string;
   /** `unknown`: it may have committed, or may still do so. */
   readonly outcome: "committed" | "rolled back" | "unknown";
+  /** False: messages of a key may be published in another order than that of the commits (`order: false`). */
+  readonly ordered: boolean;
   /** Collected in `out`: messages, starts of runs and signals. */
   readonly recorded: readonly {
     readonly kind: "event" | "command" | "start" | "tell";

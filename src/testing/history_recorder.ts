@@ -115,11 +115,15 @@ export class HistoryRecorder {
     return this.#recordedSender(app, { of, step, leavesOut, by: undefined, code: undefined });
   }
 
-  /** Records a transaction of a store that has ended. */
-  transaction(store: string, { outcome, recorded, effects }: EndedTransaction): void {
-    const copied = recorded.map(({ kind, contract, key, id }) => ({ kind, contract, key, id }));
-    const fields = { store, outcome, recorded: copied, effects: [...effects] };
-    this.end(this.begin<StoreTransaction>(this.transactions, fields));
+  /** Records a transaction of a store that begins now, once it has ended. */
+  transaction(store: string): (ended: EndedTransaction) => void {
+    const { began, start } = this.begin<HistorySpan>([], {});
+    return ({ outcome, ordered, recorded, effects }) => {
+      const copied = recorded.map(({ kind, contract, key, id }) => ({ kind, contract, key, id }));
+      const fields = { store, outcome, ordered, recorded: copied, effects: [...effects] };
+      const transaction = this.begin<StoreTransaction>(this.transactions, fields);
+      this.end(transaction, { began, start });
+    };
   }
 
   /** Returns a copy of a process's handlers whose functions are recorded. */

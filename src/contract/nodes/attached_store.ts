@@ -31,8 +31,8 @@ export interface StoreBody {
    * missing or of another version; a database that is away is waited for.
    */
   attach(host: StoreHost): Promise<StoreAttachment>;
-  /** Has a test learn of each transaction that ends, whoever runs it. */
-  observe(observer: (transaction: EndedTransaction) => void): void;
+  /** Has a test learn of each transaction, whoever runs it: `begun` returns what is called at its end. */
+  observe(begun: () => (transaction: EndedTransaction) => void): void;
   /** Number of rows that are neither published nor set aside. Rejects with errors of the database. */
   left(): Promise<number>;
 }
@@ -41,6 +41,8 @@ export interface StoreBody {
 export interface EndedTransaction {
   /** `unknown`: it may have committed, or may still do so. */
   readonly outcome: "committed" | "rolled back" | "unknown";
+  /** False: messages of a key may be published in another order than that of the commits. */
+  readonly ordered: boolean;
   /** Messages, starts and signals that it has collected. */
   readonly recorded: readonly {
     readonly kind: "event" | "command" | "start" | "tell";

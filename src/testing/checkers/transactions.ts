@@ -39,7 +39,7 @@ export function checkTransactions(
   return [
     ...effectsTwice(committed),
     ...workflows.flatMap((workflow) => startsApart(transactions, runs, workflow)),
-    ...outOfOrder(committed, attempts),
+    ...outOfOrder(transactions, attempts),
   ];
 }
 
@@ -91,7 +91,7 @@ function startsApart(
   });
 }
 
-function outOfOrder(committed: readonly StoreTransaction[], attempts: readonly HandlerAttempt[]): Breach[] {
+function outOfOrder(transactions: readonly StoreTransaction[], attempts: readonly HandlerAttempt[]): Breach[] {
   const positions = new Map<string, number>();
   for (const { contract, id, position, batch } of attempts) {
     const members = batch ?? (position === undefined ? [] : [{ id, position }]);
@@ -100,15 +100,24 @@ function outOfOrder(committed: readonly StoreTransaction[], attempts: readonly H
       positions.set(name, Math.min(member.position, positions.get(name) ?? Infinity));
     }
   }
-  const last = new Map<string, { readonly position: number; readonly id: string; readonly of: StoreTransaction }>();
-  return committed.flatMap((of) =>
+  const known = new Set<string>();
+  const lanes = new Map<string, { readonly position: number; readonly id: string; readonly of: StoreTransaction }[]>();
+  return transactions.flatMap((of) =>
     of.recorded.flatMap(({ kind, contract, key, id }): Breach[] => {
-      const position = positions.get(JSON.stringify([contract, id]));
-      if (kind === "start" || kind === "tell" || key === null || position === undefined) return [];
-      const lane = JSON.stringify([of.store, kind, contract, key]);
-      const before = last.get(lane);
-      if (before === undefined || before.position < position) last.set(lane, { position, id, of });
-      if (before === undefined || before.position <= position) return [];
+      const message = JSON.stringify([contract, id]);
+      const position = positions.get(message);
+      const { store, outcome, ordered } = of;
+      if (kind === "start" || kind === "tell" || key === null || position === undefined || !ordered) return [];
+      // an id that is recorded again is stored once, where it was first
+      if (outcome === "rolled back" || known.has(message)) return [];
+      known.add(message);
+      if (outcome === "unknown") return [];
+      const lane = JSON.stringify([store, kind, contract, key]);
+      const earlier = lanes.get(lane) ?? [];
+      lanes.set(lane, [...earlier, { position, id, of }]);
+      // of two side by side the one that ends last here may have committed first: an answer may be late
+      const before = earlier.find((one) => one.position > position && one.of.ended! < of.began);
+      if (before === undefined) return [];
       return [{
         promise: "order: messages of a key are stored in the order of their commits",
         subject: `${kind} ${contract} ${id}`,

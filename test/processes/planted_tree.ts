@@ -694,7 +694,8 @@ const PLANTS = {
   }],
   "blocked-commit": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (this.#commit.hasFailed(item)) {\n      this.#commit.runsAfter(item);\n      return false;\n    }\n",
+    from:
+      "    if (this.#commit.isUnrecorded(item)) {\n      this.#commit.runsAfter(item);\n      return false;\n    }\n",
     to: "",
   }],
   "blocked-alone": [{

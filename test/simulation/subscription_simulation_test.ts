@@ -217,6 +217,10 @@ describe("simulation of a subscription", () => {
     played(BLOCKED + 50_745);
   });
 
+  it("runs no replayed letter before the commit that says so, which was due when it became one", () => {
+    played(BLOCKED + 309_938);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

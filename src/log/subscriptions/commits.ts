@@ -297,6 +297,5 @@ function joined(before: Draft, after: Draft): Draft {
     entries: [...new Set([...before.entries, ...after.entries])],
     begins: [...before.begins, ...after.begins],
     after: [...before.after, ...after.after],
-    failed: [...before.failed, ...after.failed],
   };
 }

@@ -354,7 +354,7 @@ export class Ledger {
     } else if (then === "done after its run") item.isHandled = true;
     else if (then === "an attempt") {
       item.attempts++;
-      this.#commit.failed(item);
+      this.#commit.attempted(item);
     }
     return { item, then };
   }
@@ -795,7 +795,7 @@ export class Ledger {
     this.#countedOf(item).add(run.token);
     item.error = { code, message };
     item.attempts++;
-    this.#commit.failed(item);
+    this.#commit.attempted(item);
     item.isFinal = final;
   }
 
@@ -1304,7 +1304,7 @@ export class Ledger {
     if (item.isHandled) return this.#end(item);
     if (item.isReplaced) return this.#endReplaced(item);
     item.attempts = failure.attempts;
-    this.#commit.failed(item);
+    this.#commit.attempted(item);
     this.#park(item, failure);
   }
 
@@ -1314,7 +1314,7 @@ export class Ledger {
     if (item.isHandled) return this.#end(item);
     if (item.isReplaced) return this.#endReplaced(item);
     item.attempts = attempts;
-    this.#commit.failed(item);
+    this.#commit.attempted(item);
   }
 
   /** Records that the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
@@ -1359,7 +1359,7 @@ export class Ledger {
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
     if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
-    this.#commit.failed(item);
+    this.#commit.attempted(item);
   }
 
   /**
@@ -1367,7 +1367,7 @@ export class Ledger {
    */
   retry(item: Item): void {
     if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
-    if (this.#commit.hasFailed(item)) this.#commit.runsAfter(item);
+    if (this.#commit.isUnrecorded(item)) this.#commit.runsAfter(item);
     else this.#push(item);
   }
 
@@ -1394,6 +1394,8 @@ export class Ledger {
     item.isFinal = false;
     if (item.inHand !== undefined) this.#replaceEarlier(item);
     this.#commit.change(item);
+    // it may be due, or run behind an earlier commit, as what it was before it died
+    this.#commit.attempted(item);
     this.#commit.runsAfter(item);
   }
 
@@ -1533,7 +1535,7 @@ export class Ledger {
 
   /** Returns the messages that run now, because the commit made of this draft is stored. */
   stored(draft: Draft): readonly Item[] {
-    this.#commit.stored(draft);
+    this.#commit.stored();
     const { begins, after } = draft;
     for (const item of after) this.#offer(item);
     return begins.filter(({ place }) => place !== "gone");
@@ -1726,7 +1728,7 @@ export class Ledger {
     }
     if (item.inHand !== undefined && this.#skipsForLater(item)) return false;
     // the next leader is to know of the failed attempt: its number does not go back
-    if (this.#commit.hasFailed(item)) {
+    if (this.#commit.isUnrecorded(item)) {
       this.#commit.runsAfter(item);
       return false;
     }

@@ -429,6 +429,45 @@ describe("Ledger", () => {
     assertEquals([kit.ledger.parked.dead, kit.ledger.upTo], [1, 6]);
   });
 
+  it("runs a replayed letter not before that commit, though it was due, or was to run behind an earlier one", () => {
+    for (const when of ["before a draft", "behind a draft"]) {
+      const kit = new Kit();
+      const messages = inLog([message(1)]);
+      const parked = new Map([["1-1", { position: 1, time: 1, epoch: 0, attempts: 0, due: 0, dead: 0 }]]);
+      kit.ledger.takeOver(found({}, { stored: { ...found({}).stored, parked }, messages, unclean: false }));
+      const [letter] = kit.ledger.parked;
+      // an earlier leader's run of it has failed: it becomes a dead letter before this leader has begun anything
+      kit.ledger.failed(letter, { attempts: 3, error: FAILED, dead: NOW });
+      kit.ledger.retry(letter);
+      if (when === "behind a draft") {
+        const dead = kit.ledger.draft();
+        kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW });
+        kit.ledger.stored(dead);
+      } else kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW });
+      assertEquals([...kit.begin().keys()], [], when);
+      const draft = kit.ledger.draft();
+      assertEquals([...kit.begin().keys()], [], when);
+      kit.ledger.stored(draft);
+      assertEquals([...kit.begin().keys()], [1], when);
+    }
+  });
+
+  it("runs a message again once a commit has each of its failures, also one that came while a commit was stored", () => {
+    const kit = new Kit();
+    kit.add(1);
+    const item = kit.begin().get(1)!;
+    const failed = { ...FAILED, final: false, node: "n" };
+    // an earlier run of it, which counts beside the one that runs
+    kit.ledger.reported(item.id, item, { token: 5, attempt: 1, outcome: failed }, 7);
+    const first = kit.ledger.draft();
+    kit.ledger.failedInPlace(item, 2);
+    kit.ledger.stored(first);
+    kit.ledger.retry(item);
+    assertEquals([...kit.begin().keys()], []);
+    kit.commit();
+    assertEquals([...kit.begin().keys()], [1]);
+  });
+
   it("parked messages count as in memory until the commit that stores them (then thousands were)", () => {
     const kit = new Kit();
     const add = (position: number) => kit.ledger.add(message(position), 1_000);

@@ -18,8 +18,6 @@ export interface Draft {
   readonly begins: readonly Item[];
   /** Messages whose failures the commit records: they may run again when the commit is stored. */
   readonly after: readonly Item[];
-  /** Messages whose failed attempts the commit records. */
-  readonly failed: readonly Item[];
 }
 
 /** Gathers the next commit. */
@@ -37,8 +35,9 @@ export class NextCommit {
   #beingStored = 0;
   /** Messages whose failures the next commit records: they may run again when that commit is stored. */
   #after: Item[] = [];
-  /** Messages that have failed since the last commit. */
-  readonly #uncommitted = new Set<Item>();
+  /** Messages whose attempts the next commit records, and those of the commit that is being stored. */
+  #unrecorded = new Set<Item>();
+  readonly #recording = new Set<Item>();
 
   /** Size of the parked messages that are to be stored, or are being stored, in bytes. */
   get bytes(): number {
@@ -88,14 +87,14 @@ export class NextCommit {
     this.#beginning.push(item);
   }
 
-  /** Records that an attempt of a message has failed. */
-  failed(item: Item): void {
-    this.#uncommitted.add(item);
+  /** Records that an attempt of a message has failed, or that its attempts begin again: it was replayed. */
+  attempted(item: Item): void {
+    this.#unrecorded.add(item);
   }
 
-  /** Returns true if no stored commit records the last failed attempt of a message. */
-  hasFailed(item: Item): boolean {
-    return this.#uncommitted.has(item);
+  /** Returns true if no stored commit has the attempts of a message as they are now. */
+  isUnrecorded(item: Item): boolean {
+    return this.#unrecorded.has(item) || this.#recording.has(item);
   }
 
   /** Lets a message run again once the commit is stored. */
@@ -118,8 +117,9 @@ export class NextCommit {
       entries: [...this.#entries],
       begins: this.#beginning,
       after: this.#after,
-      failed: [...this.#uncommitted],
     };
+    for (const item of this.#unrecorded) this.#recording.add(item);
+    this.#unrecorded = new Set();
     this.#changed = new Map();
     this.#entries = new Set();
     this.#storingBytes += this.#entriesBytes;
@@ -130,9 +130,9 @@ export class NextCommit {
     return draft;
   }
 
-  /** Records that the commit made of this draft is stored. */
-  stored({ failed }: Draft): void {
+  /** Records that the commit made of the last draft, and of those before it, is stored. */
+  stored(): void {
     this.#beingStored = this.#storingBytes = 0;
-    for (const item of failed) this.#uncommitted.delete(item);
+    this.#recording.clear();
   }
 }

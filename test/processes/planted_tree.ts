@@ -619,8 +619,8 @@ const PLANTS = {
   }],
   "commit-replay": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#commit.change(item);\n    this.#commit.runsAfter(item);\n  }\n",
-    to: "    this.#commit.change(item);\n    if (this.#isFirst(item)) this.#push(item);\n  }\n",
+    from: "    this.#commit.attempted(item);\n    this.#commit.runsAfter(item);\n  }\n",
+    to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n",
   }],
   "commit-behind": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -1,7 +1,7 @@
 /**
  * `guarantees`: makes a check for `explore` from contracts. The check finds, in the history of each run, breaches of
- * the promises that the docs make for a command, a query, a durable event, a workflow, an entity, locks and
- * leadership.
+ * the promises that the docs make for a command, a query, a durable event, a workflow, an entity, locks,
+ * leadership and limits.
  */
 import { isDeepStrictEqual } from "node:util";
 import { CatgaError } from "../error.ts";
@@ -10,6 +10,7 @@ import { isRecord, show } from "../data/checks.ts";
 import type { RequestKind } from "./checkers/allowed_results.ts";
 import { type Breach, shown, throwFirst } from "./checkers/breach.ts";
 import { checkDeliveries } from "./checkers/deliveries.ts";
+import { checkSlots } from "./checkers/limits.ts";
 import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
 import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
 import { checkTransactions, recordedOperations } from "./checkers/transactions.ts";
@@ -25,8 +26,8 @@ export type Guaranteed =
 
 /**
  * Makes a check for `explore`: it throws a `BrokenPromise` if a run has broken what the docs promise for one of these
- * contracts. Locks, leadership and effects of stores are always checked. Throws a `TypeError` for a value that is no
- * contract.
+ * contracts. Locks, leadership, effects of stores and limits are always checked. Throws a `TypeError` for a value that
+ * is no contract.
  *
  * - a command never runs twice, an idempotent one and one of an entity have one result for each id, and each result
  *   agrees with the runs of its handler
@@ -37,6 +38,8 @@ export type Guaranteed =
  * - what a transaction of a store (option `sql`) has recorded is stored if it has committed, and only then; messages of
  *   a key in the order of the commits; an effect of a store is committed once for each id
  * - all nodes that load an entity at one version get the same state
+ * - of a limit of a subscription, and of each key of it, no more messages run at once than `running` allows, over all
+ *   nodes; what a node runs that was frozen, blocked or cut off is not counted, nor a limit that the workload changes
  *
  * @example
  * ```ts
@@ -61,7 +64,7 @@ export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly
 }
 
 /**
- * Returns the breaches of all promises of these contracts in a history, and of locks and leadership.
+ * Returns the breaches of all promises of these contracts in a history, and of locks, leadership and limits.
  * @decides what must hold of each kind of contract
  */
 export function breachesOf(history: History, promised: readonly Guaranteed[]): Breach[] {
@@ -76,6 +79,7 @@ export function breachesOf(history: History, promised: readonly Guaranteed[]): B
       { ...history, operations: [...history.operations, ...recordedOperations(history.transactions)] },
       contracts.filter(({ options }) => isDurable(options)),
     ),
+    ...checkSlots(history),
     ...checkTransactions(history, workflows),
     ...checkRuns(history, workflows),
     ...entities.flatMap((entity) => ofEntity(history, entity)),

@@ -102,6 +102,8 @@ export interface HandlerAttempt extends HistorySpan {
   readonly process: number;
   /** Name of the subscription for which the handler ran, if the contract is durable. */
   readonly subscription: string | undefined;
+  /** Slots of limits that the run's messages have; `undefined`: it has none, or its message is not in the log. */
+  readonly slots?: readonly LimitSlot[] | undefined;
   /** Position of the message in the log; `undefined` for a message that is not in the log. */
   readonly position: number | undefined;
   /** Fencing token that the handler got. */
@@ -110,6 +112,18 @@ export interface HandlerAttempt extends HistorySpan {
   readonly operation: number | undefined;
   /** Outcome of the attempt; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
+}
+
+/** A slot of a limit with `running`, which a message has while its handler runs. */
+export interface LimitSlot {
+  /** Name of the limit; of one without a name its contract and place among the limits of the handler, as `Paid/0`. */
+  readonly limit: string;
+  /** Key of the message in the limit; `undefined`: the limit is one for all messages. */
+  readonly key: string | undefined;
+  /** Maximum number of messages that run at once, in the version of the program that the node has. */
+  readonly running: number;
+  /** Position of the message in the log. */
+  readonly position: number;
 }
 
 /** A message in a batch that a handler got. */

@@ -9,6 +9,7 @@ import type { Step, StepOptions } from "../contract/calls/flow.ts";
 import type { Lock } from "../contract/calls/shared_state.ts";
 import { wrapWorkflow } from "../contract/declaration/workflow.ts";
 import { isRunMessage } from "../contract/declaration/contract.ts";
+import { limitName, type NamedLimit } from "../contract/nodes/announcement.ts";
 import { collect } from "../dispatch/registry.ts";
 import type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -20,6 +21,7 @@ import type {
   HistorySpan,
   HistoryTerm,
   InjectedFault,
+  LimitSlot,
   LockHold,
   NodeProcess,
   StoreTransaction,
@@ -130,6 +132,11 @@ export class HistoryRecorder {
   handlers(handlers: Handlers | undefined, of: RecordedProcess): Handler[] {
     const given = collect(handlers).map(({ handler }) => handler);
     const inner = new Set(given.flatMap((handler) => handler["~handler"].with ?? []));
+    for (const { contract, "~handler": { subscription } } of given) {
+      if (subscription?.limits !== undefined) {
+        this.#limits.set(limitsKey(of, contract, subscription.name), subscription.limits);
+      }
+    }
     return given.filter((handler) => !inner.has(handler)).map((handler) => this.#recordedHandler(handler, of));
   }
 
@@ -151,6 +158,10 @@ export class HistoryRecorder {
   readonly #attempted = new WeakMap<object, HandlerAttempt>();
   /** Names of entities, by the names of their commands. */
   readonly #entities = new Map<string, string>();
+  /** Limits of the handlers of each process, by contract and subscription. */
+  readonly #limits = new Map<string, readonly NamedLimit[]>();
+  /** Names of limits that the workload changes as an operator does: what counts of them is not known here. */
+  readonly #changedLimits = new Set<string>();
 
   #beginAttempt(
     contract: AnyContract,
@@ -165,6 +176,8 @@ export class HistoryRecorder {
     const batch = members?.map(({ id, key, position, attempt, payload, headers }): HistoryMember => ({
       ...{ id, key, position, attempt, payload, operation: operationOf(headers) },
     }));
+    const single = ctx.position === undefined ? [] : [{ position: ctx.position, payload }];
+    const slots = this.#slotsOf(this.#limits.get(limitsKey(of, contract, subscription)), contract, batch ?? single);
     return this.begin<HandlerAttempt>(this.attempts, {
       type: "attempt",
       kind: contract.kind,
@@ -177,10 +190,28 @@ export class HistoryRecorder {
       batch,
       ...of,
       subscription: ctx.position === undefined && batch === undefined ? undefined : subscription,
+      ...(slots.length > 0 && { slots }),
       position: ctx.position,
       fence: ctx.fence,
       operation: operationOf(ctx.headers),
       outcome: undefined,
+    });
+  }
+
+  /** Returns the slots that messages have in limits with `running`. */
+  #slotsOf(
+    limits: readonly NamedLimit[] = [],
+    { name }: AnyContract,
+    messages: readonly Pick<HistoryMember, "position" | "payload">[],
+  ): LimitSlot[] {
+    return limits.flatMap((limit, i) => {
+      const id = limitName(name, limit, i);
+      if (limit.running === Infinity || this.#changedLimits.has(id)) return [];
+      return messages.flatMap(({ position, payload }): LimitSlot[] => {
+        const key = limit.key && keyIn(limit.key, payload);
+        if (key === undefined && limit.key !== undefined) return [];
+        return [{ limit: id, key, running: limit.running, position }];
+      });
     });
   }
 
@@ -313,6 +344,7 @@ export class HistoryRecorder {
   }
 
   #recordedCall(method: string, call: (args: unknown[]) => unknown, args: unknown[], at: RecordedCaller): unknown {
+    if (method === "limit") this.#changedLimits.add(String(args[1]));
     const target = callTarget(method, args);
     if (target === undefined) return this.running.waits(at.code, call(args));
     if (method === "lead") return this.#recordedLead(call, args, at);
@@ -451,4 +483,22 @@ function thrown(error: unknown): HistoryOutcome {
 function returnedValue(value: unknown): HistoryOutcome {
   if (isResult(value)) return outcomeOf(value);
   return { type: "ok", value };
+}
+
+function limitsKey(
+  { node, process }: RecordedProcess,
+  { name }: AnyContract,
+  subscription: string | undefined,
+): string {
+  return JSON.stringify([node, process, name, subscription]);
+}
+
+/** Returns the key of a payload in a limit; `undefined`: the function throws, or returns none, which Catga logs. */
+function keyIn(of: (payload: never) => unknown, payload: unknown): string | undefined {
+  try {
+    const key = of(payload as never);
+    return typeof key === "string" ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, fail, unwrap } from "../../mod.ts";
 import { rateLimit } from "../behaviors/mod.ts";
@@ -108,6 +108,34 @@ describe("the log in a test cluster", () => {
     assertEquals([third.attempt, third.result?.ok], [3, true]);
     // the pause before an attempt is random, from 0 to a minute
     assert(first.at < second.at && second.at < third.at, `${[first.at, second.at, third.at]}`);
+  });
+
+  it("waiting: who waits for which limit, and of which key; what is not handled in time says so, too", async () => {
+    const handlers = [
+      Booked.on((_, ctx) => ctx.clock.sleep(10_000), {
+        name: "desk",
+        limit: { name: "guest", key: ({ guest }) => guest, running: 1 },
+      }),
+      Mail.handle((_, ctx) => ctx.clock.sleep(10_000), { limit: { running: 2 } }),
+    ];
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    assertEquals(cluster.waiting(), []);
+    const guests = ["ada", "bob", "bob", "bob", "eve", "eve"];
+    for (const [room, guest] of guests.entries()) unwrap(await app.publish(Booked, { room: `${room}`, guest }));
+    for (const to of ["a", "b", "c", "d", "e"]) unwrap(await app.enqueue(Mail, { to }));
+    await cluster.advance(1_000);
+    // the order is that of the nodes that lead
+    assertEquals(cluster.waiting().toSorted((a, b) => a.subscription < b.subscription ? -1 : 1), [
+      { subscription: "@/Mail", limit: "Mail/0", key: undefined, running: 2, waiting: 3 },
+      { subscription: "shop/desk", limit: "guest", key: "bob", running: 1, waiting: 2 },
+      { subscription: "shop/desk", limit: "guest", key: "eve", running: 1, waiting: 1 },
+    ]);
+    const error = await assertRejects(() => cluster.handled(1_000), Error);
+    assertMatch(error.message, /2 of shop\/desk wait for the limit guest of key bob, with 1 running/);
+    assertMatch(error.message, /3 of @\/Mail wait for the limit Mail\/0, with 2 running/);
+    await cluster.handled();
+    assertEquals(cluster.waiting(), []);
   });
 
   it("what is scheduled comes at its time, and not when it was taken back", async () => {

@@ -24,6 +24,7 @@
  */
 
 export { type TestCluster, testCluster } from "./test_cluster.ts";
+export type { WaitingForLimit } from "./pace.ts";
 export type { TestClusterOptions } from "./test_cluster_options.ts";
 export { type Recorder, recorder } from "./recorder.ts";
 export { MemoryNetwork } from "../memory/network.ts";
@@ -60,6 +61,7 @@ export type {
   HistorySpan,
   HistoryTerm,
   InjectedFault,
+  LimitSlot,
   LockHold,
   NodeProcess,
   StoreTransaction,
@@ -68,6 +70,7 @@ export type {
 export { type Guaranteed, guarantees } from "./guarantees.ts";
 export type { Breach } from "./checkers/breach.ts";
 export { checkDeliveries, type DeliveryHistory } from "./checkers/deliveries.ts";
+export { type CheckedLimit, checkLimit, type LimitHistory } from "./checkers/limits.ts";
 export {
   checkLinearizable,
   type LinearizableOptions,

@@ -4,6 +4,7 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
+import { plainLimitName } from "../contract/nodes/announcement.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
@@ -306,6 +307,31 @@ export function ledSubscriptions(nodes: WellNodes): string[] {
     .sort();
 }
 
+/** Messages of a test cluster that wait for a limit, of one of its keys or of all. */
+export interface WaitingForLimit {
+  /** Service and name of the subscription, as `shop/books`; the service of queued commands is `@`. */
+  readonly subscription: string;
+  /** Name of the limit; of one without a name its contract and place among the limits of the handler, as `Paid/0`. */
+  readonly limit: string;
+  /** The key, its first 200 characters; `undefined`: the limit is one for all messages. */
+  readonly key: string | undefined;
+  /** Number of messages that have a slot. */
+  readonly running: number;
+  /** Number of messages that wait, 1 or more. */
+  readonly waiting: number;
+}
+
+/** Returns what waits for limits, by what the leaders of the subscriptions know. */
+export function waitingForLimits(nodes: WellNodes): WaitingForLimit[] {
+  return [...nodes.values()].flatMap((app) => app.health().subscriptions).flatMap(({ service, name, limits = [] }) =>
+    limits.flatMap(({ name: limit, running, waiting, keys, waits = [] }): WaitingForLimit[] => {
+      const of = { subscription: `${service}/${name}`, limit: plainLimitName(limit) };
+      if (keys !== undefined) return waits.map((each) => ({ ...of, ...each }));
+      return waiting === 0 ? [] : [{ ...of, key: undefined, running, waiting }];
+    })
+  );
+}
+
 /** Describes the messages that are not handled yet; empty if each stored message was handled, or is a dead letter. */
 export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
@@ -317,6 +343,14 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
       const is = paused === undefined ? state : "paused (app.resume has it go on)";
       left.push(`${service}/${name} on ${id} is ${is}: ${open} in hand${parked}${letters}, ${lag} not read`);
     }
+  }
+  if (left.length > 0) {
+    left.push(
+      ...waitingForLimits(nodes).map(({ subscription, limit, key, running, waiting }) => {
+        const of = key === undefined ? limit : `${limit} of key ${key}`;
+        return `${waiting} of ${subscription} wait for the limit ${of}, with ${running} running`;
+      }),
+    );
   }
   const [app] = nodes.values();
   if (left.length > 0 || app === undefined) return left;

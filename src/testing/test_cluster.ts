@@ -11,6 +11,8 @@ import {
   RealPace,
   unhandled,
   VirtualPace,
+  type WaitingForLimit,
+  waitingForLimits,
   type WellNodes,
 } from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
@@ -316,6 +318,30 @@ export class TestCluster implements AsyncDisposable {
     }
     const others = ledSubscriptions(this.#well).join(", ") || "none";
     throw new Error(`no node leads the subscription ${subscription} within ${limit} ms; those that are led: ${others}`);
+  }
+
+  /**
+   * Returns the messages that wait for a limit (`limit` of `on` and `handle`) now, an entry for each limit, and of a
+   * limit by key for each of the 10 keys of which most wait; empty if none waits. A message waits for one of the limits
+   * that do not let it begin. Only nodes that are neither frozen nor cut off are asked.
+   *
+   * @example
+   * ```ts
+   * import { event, unwrap } from "@catga/catga";
+   * import { testCluster } from "@catga/catga/testing";
+   *
+   * const Paid = event<{ account: string }>("Paid", { durable: true });
+   * const limit = { name: "bank", key: ({ account }: { account: string }) => account, running: 1 };
+   * const book = Paid.on((_, ctx) => ctx.clock.sleep(1_000), { name: "books", limit });
+   *
+   * await using cluster = await testCluster(2, { service: "shop", handlers: book });
+   * for (const account of ["a", "a", "a", "b"]) unwrap(await cluster.apps[0].publish(Paid, { account }));
+   * await cluster.advance(500);
+   * console.log(cluster.waiting()); // [ { subscription: "shop/books", limit: "bank", key: "a", running: 1, waiting: 2 } ]
+   * ```
+   */
+  waiting(): WaitingForLimit[] {
+    return waitingForLimits(this.#well);
   }
 
   /** Alias of {@link TestCluster.drain}. */

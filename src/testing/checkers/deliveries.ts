@@ -45,10 +45,7 @@ export function checkDeliveries(history: DeliveryHistory, contracts: readonly An
 
 /** A message of the log in one run of a handler. */
 interface ObservedDelivery {
-  /**
-   * Service and name of the subscription, because services have subscriptions of the same name. Queued commands have
-   * one subscription for all services.
-   */
+  /** Service and name of the subscription. */
   readonly subscription: string;
   /** Name of the subscription, without its service. */
   readonly name: string;
@@ -74,17 +71,25 @@ function deliveriesOf({ attempts, processes }: DeliveryHistory, contract: string
   );
   return attempts.filter((attempt) => attempt.contract === contract && attempt.subscription !== undefined)
     .flatMap((attempt) => {
-      const { began, start, ended, outcome, node, process, kind } = attempt;
+      const { began, start, ended, outcome, node, process } = attempt;
       const name = attempt.subscription!;
       const death = killed.get(`${node} ${process}`) ?? Infinity;
       const done = outcome?.type === "ok" && ended !== undefined && ended < death ? ended : undefined;
-      const subscription = kind === "command" ? name : `${node.replace(/-\d+$/, "")}/${name}`;
+      const subscription = subscriptionOf(attempt);
       const members = attempt.batch ??
         (attempt.position === undefined ? [] : [{ ...attempt, position: attempt.position }]);
       return members.map(({ id, key, position, operation }) => ({
         ...{ subscription, name, id, key, position, operation, began, start, done, attempt },
       }));
     });
+}
+
+/**
+ * Returns service and name of the subscription of a run, because services have subscriptions of the same name; the name
+ * alone for a queued command, which has one subscription for all services.
+ */
+export function subscriptionOf({ subscription, kind, node }: HandlerAttempt): string {
+  return kind === "command" ? `${subscription}` : `${node.replace(/-\d+$/, "")}/${subscription}`;
 }
 
 function missing(

@@ -58,6 +58,8 @@ export interface SoakClusterOptions extends Pick<SoakNodeOptions, "heartbeat" | 
   readonly servers: 1 | 3;
   /** True if there are shared state, wrong clocks, links that can be cut, and user code that never settles. */
   readonly state: boolean;
+  /** True if some commands block their process. */
+  readonly blocked: boolean;
   /** Where the sources of the processes are; this tree. */
   readonly root?: string | undefined;
 }
@@ -139,7 +141,7 @@ export class SoakCluster implements AsyncDisposable {
 
   /** Starts a node; it is missing, and a violation, when it does not come up. */
   async startNode(runtime: Runtime, id: string, until: number, lasting = false): Promise<void> {
-    const { services, heartbeat, plant, state } = this.#options;
+    const { services, heartbeat, plant, state, blocked } = this.#options;
     const service = services[this.#nodes % services.length];
     const skew = state ? SKEWS[this.#nodes % SKEWS.length] : {};
     this.#nodes++;
@@ -152,6 +154,7 @@ export class SoakCluster implements AsyncDisposable {
       replicas,
       skew,
       never: state && lasting,
+      blocked,
       ...state && { until },
     };
     // a link costs this process the carrying of all that goes over it, and only one server has one way to it

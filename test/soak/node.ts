@@ -45,16 +45,24 @@ export interface SoakNodeOptions {
   readonly never: boolean;
   /** When it stops taking locks and leading, in ms since 1970; it does neither when left out. */
   readonly until?: number | undefined;
+  /** True if some commands block the process, as a handler that computes does. */
+  readonly blocked: boolean;
 }
 
 /** A bug for the checker to find: one in some hundred commands is answered and not written down, or is twice. */
 export type Plant = "lost" | "twice";
 
 const PLANTED = 300; // one command in so many numbers
+/** One command in so many blocks its process. */
+const BLOCKED = 5_000;
+/** For how long at most, in ms: longer than a takeover takes. */
+const BLOCK = 12_000;
 
 endOnError();
 const [urls, id, text] = process.argv.slice(2);
-const { folder, service, heartbeat, plant, replicas, skew, never, until } = JSON.parse(text) as SoakNodeOptions;
+const { folder, service, heartbeat, plant, replicas, skew, never, until, blocked } = JSON.parse(
+  text,
+) as SoakNodeOptions;
 const log = new LogFile(folder, "runs", id);
 const onceLog = new LogFile(folder, "once", id);
 const lockLog = new LogFile(folder, "locks", id);
@@ -110,7 +118,13 @@ function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R):
     else return answer();
   }
   note(letter, n, ctx.id);
+  if (blocked && letter === "W" && Math.random() < 1 / BLOCKED) block(200 + Math.random() ** 2 * BLOCK);
   return ms === 0 ? answer() : wait(ms).then(answer);
+}
+
+/** Nothing else of the process runs meanwhile. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function note(letter: Letter, n: number, messageId: string): void {

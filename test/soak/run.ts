@@ -44,6 +44,8 @@ export interface SoakOptions {
    * `false`.
    */
   readonly state?: boolean;
+  /** True if some commands block their process for up to 12 s. Default: `false`. */
+  readonly blocked?: boolean;
   /** Where the sources of the processes are; this tree. */
   readonly root?: string | undefined;
   readonly plant?: Plant | undefined;
@@ -97,13 +99,14 @@ const PROGRESS = 5_000; // ms
 /** Runs a soak. Rejects if it cannot run; broken promises are in the report. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { seconds, seed, rate, every, nodes: [nodes, most], clients, plant, keep, onProgress } = options;
-  const { servers = 1, serverEvery = Infinity, state = false, root } = options;
+  const { servers = 1, serverEvery = Infinity, state = false, blocked = false, root } = options;
   await using cluster = await SoakCluster.open({
     services: SERVICES,
     heartbeat: HEARTBEAT,
     plant,
     servers,
     state,
+    blocked,
     root,
   });
   // nodes with shared state get it as an option when they start

@@ -1,6 +1,6 @@
 /**
- * `deno task soak`: a cluster of processes in both runtimes, whose clocks disagree, under random kills, freezes, cuts,
- * restarts, joins and leaves, on a NATS server (or three) in a storm of its own; a checker that compares the results of
+ * `deno task soak`: a cluster of processes in both runtimes, whose clocks disagree, and some of whose commands block
+ * their process, under random kills, freezes, cuts, restarts, joins and leaves, on a NATS server (or three) in a storm of its own; a checker that compares the results of
  * clients with the runs of handlers; and at the end, probes of what works again, and a search for what outlived its
  * ttl.
  *
@@ -48,6 +48,7 @@ const report = await soak({
   servers,
   serverEvery,
   state,
+  blocked: true,
   root: tree?.root,
   plant: tree === undefined ? plant as Plant | undefined : undefined,
   keep,

@@ -11,9 +11,10 @@ const BLOCKING = Array.from({ length: 24 }, (_, i) => 12 + 16 * i);
  * Seeds that were red: a wait behind a signal, both behind a cancel, left its schedule; a process that went on began
  * attempts that others had made meanwhile; a node whose version had refused a run answered news of it, and the next one
  * was kept from storing; each node was blocked by an attempt that nobody heard of any more; a run was suspended while
- * the store could not say what was there beside a schedule that had fired.
+ * the store could not say what was there beside a schedule that had fired; an attempt went back, begun behind a read
+ * that failed while its process stood still.
  */
-const WERE_RED = [8_255, ...[652, 2_012, 2_268, 6_700], 24_065, 3_014_172, 3_116_172];
+const WERE_RED = [8_255, ...[652, 2_012, 2_268, 6_700], 24_065, 3_014_172, 3_116_172, 5_013_212];
 /** `deno run -A test/simulation/flow_simulation.ts 0..999` plays more of them. */
 const PLAYED = [...new Set([...seedsOfThisRuntime(200), ...GIVING_UP, ...BLOCKING, ...WERE_RED])];
 

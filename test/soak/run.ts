@@ -208,12 +208,12 @@ async function stateViolations(
   const wipes = troubles.filter(({ kind }) => kind === "wipe");
   const lines = new Map(
     [...await readNotes<LockLine>(folder, "locks")].map(([id, of]) => {
-      // what was written down when the process woke, it may have been given long before
+      // what was written down when the process woke, it may have been given long before; a paused holder goes on
       const asleep = of.flatMap((line) => line.event === "stall" ? [{ from: line.from, to: line.at }] : []);
       const kept = of.filter(({ event, at }) =>
         // of a lock that was lost with its store two may believe for a ttl that they have it
         !wipes.some(({ from, to }) => at >= from && at <= to + LOCK_TTL) &&
-        !(event === "enter" && asleep.some(({ from, to }) => at > from && at < to))
+        !((event === "enter" || event === "hold") && asleep.some(({ from, to }) => at > from && at < to))
       );
       return [id, kept] as const;
     }),

@@ -1,8 +1,8 @@
 /**
  * `deno task soak`: a cluster of processes in both runtimes, whose clocks disagree, and some of whose commands block
- * their process, under random kills, freezes, cuts, restarts, joins and leaves, on a NATS server (or three) in a storm of its own; a checker that compares the results of
- * clients with the runs of handlers; and at the end, probes of what works again, and a search for what outlived its
- * ttl.
+ * their process, under random kills, freezes, cuts, restarts, joins and leaves, on a NATS server (or three) in a storm
+ * of its own; a checker that compares the results of clients with the runs of handlers; and at the end, probes of what
+ * works again, and a search for what outlived its ttl.
  *
  *   deno task soak --minutes 10              a seed is drawn, and printed
  *   deno task soak --minutes 10 --seed 42    the same faults as with that seed before, though not to the ms

@@ -35,6 +35,7 @@ import { SparseMap } from "../../data/sparse.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { STORED_DEPTH } from "../../data/value_text.ts";
 import { type Timer, token } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost, GivenAnswer } from "./drive_host.ts";
@@ -380,9 +381,14 @@ export class DriveRecorder {
   /** Reads the run once; if it cannot be read now, attempts begin, as their steps would else wait for the store. */
   async #confirm(): Promise<void> {
     const { clock } = this.#host;
-    const began = clock.monotonic();
-    const isRead = await this.readNews();
-    this.#confirmed = Math.max(this.#confirmed, isRead ? began : clock.monotonic());
+    for (let left = MAX_READS; left > 0; left--) {
+      const began = clock.monotonic();
+      const isRead = await this.readNews();
+      const now = clock.monotonic();
+      this.#confirmed = Math.max(this.#confirmed, isRead ? began : now);
+      // a read that failed while this process stood still says nothing of the store
+      if (isRead || !stoodStill(now, began + CONFIRMED_FOR)) break;
+    }
     this.#confirming = undefined;
   }
 
@@ -828,6 +834,8 @@ const pauseOf = (now: number, began = now) => Math.max(SHOWN_ALONE, (now - began
 const MAX_TOGETHER = 256;
 /** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */
 const MAX_BEGUN = 100;
+/** Maximum number of reads before an attempt, one after the other, during each of which the process stood still. */
+const MAX_READS = 5;
 /** Time after an append or a read in which no other node can have taken the run over, in ms. */
 const CONFIRMED_FOR = 5_000;
 /** Number of entries from which on a run is reported as long. */

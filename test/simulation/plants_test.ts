@@ -93,7 +93,7 @@ const SIMULATIONS: readonly Simulation[] = [
       ["flow-beside", /is performed again/, 6_325],
       ["flow-retried", /is stuck behind a retry/, 108],
       ["flow-given-up", /lets a time go before a signal/, 290],
-      ["flow-take", /and its handler got/, 1_151],
+      ["flow-take", /and its handler got/, 5_078],
       ["flow-oldest", /takes signal .* before/, 17],
       ["flow-shown", /shows \d+ behind/],
       ["flow-last-view", /ends, and shows/],

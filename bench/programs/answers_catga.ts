@@ -6,13 +6,8 @@ import { performance } from "node:perf_hooks";
 import { type Catga, catga, unwrap, workflow } from "../../mod.ts";
 import { quantile } from "../statistics.ts";
 import { answer } from "./answer.ts";
+import { type Answered, loop } from "./answered.ts";
 import { started } from "./remote.ts";
-
-/** What a task of some length came to: p50 of one, in ms, and how many there were in a second. */
-export interface Answered {
-  readonly p50: number;
-  readonly rate: number;
-}
 
 /** A run that is told or asked. */
 const Told = workflow<void, number>("Told");
@@ -58,20 +53,6 @@ const { side, options: { url, group, transport } } = started();
 const logger = { debug() {}, info() {}, warn() {}, error: console.error };
 const own = side === "node" ? handlers : [];
 const app = await catga({ nats: url, namespace: group, transport, service: side, handlers: own, logger });
-
-/** Does it so many at once for so many ms. */
-async function loop(atOnce: number, ms: number, once: (lane: number) => Promise<unknown>): Promise<Answered> {
-  const took: number[] = [];
-  const begin = performance.now();
-  await Promise.all(Array.from({ length: atOnce }, async (_, lane) => {
-    do {
-      const at = performance.now();
-      await once(lane);
-      took.push(performance.now() - at);
-    } while (performance.now() - begin < ms);
-  }));
-  return { p50: quantile(took, 0.5), rate: took.length * 1_000 / (performance.now() - begin) };
-}
 
 const patient = { timeout: 120_000 };
 /** Runs that wait, started before anything is measured. */

@@ -2,11 +2,9 @@
  * Questions by hand, over nats.js, and a direct get: who asks appends the question, a process that follows the stream
  * appends the answer behind it, and tells who has asked. The arguments: `node` or `client`, and the options.
  */
-import { performance } from "node:perf_hooks";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { quantile } from "../statistics.ts";
 import { answer } from "./answer.ts";
-import type { Answered } from "./answers_catga.ts";
+import { type Answered, loop } from "./answered.ts";
 import { ENDPOINT, openAppends } from "./appends.ts";
 import { started } from "./remote.ts";
 
@@ -50,18 +48,6 @@ if (side === "node") {
     await appends.append(subjectOf(run), JSON.stringify(made));
     await answered;
     waiting.delete(to);
-  };
-  const loop = async (atOnce: number, ms: number, once: (lane: number) => Promise<unknown>): Promise<Answered> => {
-    const took: number[] = [];
-    const begin = performance.now();
-    await Promise.all(Array.from({ length: atOnce }, async (_, lane) => {
-      do {
-        const at = performance.now();
-        await once(lane);
-        took.push(performance.now() - at);
-      } while (performance.now() - begin < ms);
-    }));
-    return { p50: quantile(took, 0.5), rate: took.length * 1_000 / (performance.now() - begin) };
   };
   const { direct } = await jetstreamManager(nc);
   answer({

@@ -2,7 +2,7 @@
  * Runs that answer: a question beside a signal and a result, many at once beside code by hand, lives beside starts, a
  * look at what a run shows beside a direct get, and a thousand watchers of one run.
  */
-import type { Answered } from "../programs/answers_catga.ts";
+import type { Answered } from "../programs/answered.ts";
 import type { Program } from "../program.ts";
 import { alternate } from "../rounds.ts";
 import type { Rounds } from "../statistics.ts";

@@ -147,7 +147,7 @@ describe("a run that was started by a step, and that waits for a signal", () => 
 
 describe("a name that an open run has recorded, and that a changed handler calls as something else", () => {
   type Call = (flow: Flow) => Promise<unknown>;
-  /** By what it is: a call that is pending, and one that has ended. */
+  /** By kind of a recorded name: a call that is pending, and one that has ended. */
   const KINDS: Readonly<Record<string, readonly [pending: Call, ended: Call | undefined]>> = {
     step: [
       (flow) => {

@@ -1,6 +1,6 @@
 /**
- * What limits hold under faults of nodes, of the leader, of the store and of clocks, over whole apps in memory, on
- * virtual time: the table "Faults of limits" of docs/log.md, row by row. Leaders that are killed: `limits_test.ts`.
+ * Tests of the table "Faults of limits" in docs/log.md, row by row: limits hold while nodes, the leader, the store and
+ * clocks fail, with whole apps in memory, on virtual time. Leaders that are killed: `limits_test.ts`.
  */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
@@ -75,6 +75,12 @@ class Scene implements AsyncDisposable {
     return NODES.find((id) => id !== leader)!;
   }
 
+  /** Resolves when a node runs something. */
+  async runsAt(id: string): Promise<void> {
+    const isRunning = () => this.runs.some(({ node, to }) => node === id && to === Infinity);
+    await this.#apps.until("it to run some", isRunning, 60_000, 1);
+  }
+
   async finish(): Promise<void> {
     await this.#apps.until("all to be handled", () => ORDERS.every(({ n }) => this.#apps.handled(n)), 300_000, 20);
   }
@@ -115,12 +121,7 @@ describe("a limit when a node crashes", () => {
     await using scene = await Scene.open({ running: RUNNING });
     const { apps } = scene;
     const victim = await scene.other();
-    await apps.until(
-      "it to run some",
-      () => scene.runs.some(({ node, to }) => node === victim && to === Infinity),
-      60_000,
-      1,
-    );
+    await scene.runsAt(victim);
     const died = apps.clock.monotonic();
     apps.kill(victim);
     for (const run of scene.runs) if (run.node === victim) run.to = Math.min(run.to, died);
@@ -146,12 +147,7 @@ describe("a limit while a node is paused", () => {
       await using scene = await Scene.open(limit);
       const { apps } = scene;
       const paused = await scene.other();
-      await apps.until(
-        "it to run some",
-        () => scene.runs.some(({ node, to }) => node === paused && to === Infinity),
-        60_000,
-        1,
-      );
+      await scene.runsAt(paused);
       apps.cluster.network.pause(paused);
       await apps.clock.advance(10_000);
       apps.cluster.network.resume(paused);
@@ -168,12 +164,7 @@ describe("a limit while the leader is paused", () => {
     await using scene = await Scene.open({ running: RUNNING }, { lasts: (n) => n % 5 === 0 ? 500 : RUN });
     const { apps } = scene;
     const leader = await scene.leader();
-    await apps.until(
-      "it to run some",
-      () => scene.runs.some(({ node, to }) => node === leader && to === Infinity),
-      60_000,
-      1,
-    );
+    await scene.runsAt(leader);
     apps.cluster.network.pause(leader);
     await apps.until("another one to lead", async () => await apps.leader() !== leader, 60_000, 50);
     await apps.clock.advance(20_000);

@@ -27,6 +27,18 @@ class Running {
   }
 }
 
+/** Publishes 300 messages, of three keys in turn; meanwhile two leaders die, one after the other. */
+async function publishWhileLeadersDie(apps: LogApps, running: readonly Running[]): Promise<void> {
+  for (let n = 0; n < 300; n += 3) {
+    await apps.publish(...own(3, n));
+    await apps.clock.advance(20);
+    if (n !== 90 && n !== 210) continue;
+    const id = await apps.leader();
+    apps.kill(id);
+    for (const each of running) each.killed(id);
+  }
+}
+
 /** Greatest number of these times within any `ms`. */
 function mostWithin(times: readonly number[], ms: number): number {
   return Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + ms).length));
@@ -713,14 +725,7 @@ describe("limit: over: last", () => {
       running[n % 3].count(ctx.node, n, () => delay(apps.clock, 50))
     );
     for (const id of ["a", "b", "c"]) await apps.start(id, { limit: { key: accountOf, running: 1, over: "last" } });
-    for (let n = 0; n < 300; n += 3) {
-      await apps.publish(...own(3, n));
-      await apps.clock.advance(20);
-      if (n !== 90 && n !== 210) continue;
-      const id = await apps.leader();
-      apps.kill(id);
-      for (const each of running) each.killed(id);
-    }
+    await publishWhileLeadersDie(apps, running);
     await apps.until("the newest to be handled", () => own(3, 297).every(({ n }) => apps.handled(n)), 120_000);
     assertEquals(running.map(({ most }) => most), [1, 1, 1]);
   });
@@ -805,14 +810,7 @@ describe("limit: over: cancel", () => {
       }).then(() => ctx.signal.throwIfAborted())
     );
     for (const id of ["a", "b", "c"]) await apps.start(id, { limit, retry: { attempts: 2, delay: [1, 1] } });
-    for (let n = 0; n < 300; n += 3) {
-      await apps.publish(...own(3, n));
-      await apps.clock.advance(20);
-      if (n !== 90 && n !== 210) continue;
-      const id = await apps.leader();
-      apps.kill(id);
-      for (const each of running) each.killed(id);
-    }
+    await publishWhileLeadersDie(apps, running);
     await apps.publish(...own(3, 300));
     await apps.until("the newest to be handled", () => own(3, 300).every(({ n }) => apps.handled(n)), 120_000);
     await apps.until("all to be done", async () => {

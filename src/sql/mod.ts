@@ -33,4 +33,4 @@ export {
   type PostgresJs,
   postgresJs,
 } from "./adapters.ts";
-export type { AttachedStore } from "../contract/nodes/attached_store.ts";
+export type { AttachedStore, EndedTransaction } from "../contract/nodes/attached_store.ts";

@@ -12,6 +12,7 @@ import { type MaybePromise, type Schema, validate } from "../contract/schemas/sc
 import { checkId, INHERITED_HEADERS } from "../contract/calls/send_options.ts";
 import { type ContractShapes, isShapedWorkflow, UNKNOWN_SHAPE } from "../contract/schemas/shape.ts";
 import type { WorkflowDefinition } from "../contract/declaration/workflow_body.ts";
+import type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 import { checkKnown, checkStrings } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { storedLimit, unlessFits } from "../data/message_room.ts";
@@ -163,12 +164,7 @@ export class Out {
   }
 
   /** Internal. */
-  get [COLLECTED](): readonly {
-    readonly kind: RecordedKind;
-    readonly contract: string;
-    readonly key: string | null;
-    readonly id: string;
-  }[] {
+  get [COLLECTED](): EndedTransaction["recorded"] {
     return [...this.#taken, ...this.#rows];
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Result } from "../../mod.ts";
 import type { RunInfo } from "../contract/calls/flow.ts";
+import type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 
 /** Kind of the contract of an operation, or of a handler's attempt. */
 export type HistoryKind =
@@ -240,24 +241,9 @@ export interface History {
 }
 
 /** A transaction of a store (`sqlStore`) that has ended. */
-export interface StoreTransaction extends HistorySpan {
+export interface StoreTransaction extends HistorySpan, EndedTransaction {
   /** Name of the store. */
   readonly store: string;
-  /** `unknown`: it may have committed, or may still do so. */
-  readonly outcome: "committed" | "rolled back" | "unknown";
-  /** False: messages of a key may be published in another order than that of the commits (`order: false`). */
-  readonly ordered: boolean;
-  /** Collected in `out`: messages, starts of runs and signals. */
-  readonly recorded: readonly {
-    readonly kind: "event" | "command" | "start" | "tell";
-    /** Name of the contract or workflow. */
-    readonly contract: string;
-    /** Key of the message, or id of the run; `null`: none. */
-    readonly key: string | null;
-    readonly id: string;
-  }[];
-  /** Effects whose functions have run in it: of `handler`, `batch`, `once` and `flow.transaction`. */
-  readonly effects: readonly { readonly scope: string; readonly id: string }[];
 }
 
 /** A dead letter: a stored message whose attempts are used up. */

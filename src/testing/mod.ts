@@ -68,6 +68,7 @@ export type {
   WorkflowStep,
 } from "./history.ts";
 export { type Guaranteed, guarantees } from "./guarantees.ts";
+export type { EndedTransaction } from "../contract/nodes/attached_store.ts";
 export type { Breach } from "./checkers/breach.ts";
 export { checkDeliveries, type DeliveryHistory } from "./checkers/deliveries.ts";
 export { type CheckedLimit, checkLimit, type LimitHistory } from "./checkers/limits.ts";

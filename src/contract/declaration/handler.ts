@@ -87,9 +87,9 @@ export interface Limit<P = unknown> {
    * skipped if, when it is read, as many earlier messages of its key are not done (running, waiting, or before their
    * next attempt): it counts as handled, and in `skipped` of the subscription. `"last"`: of its
    * key only the newest message waits, in the place of the one before it, which is skipped. `"cancel"`, with
-   * `running: 1`: as `"last"`, and `ctx.signal` of the one that runs aborts; the newest begins when its handler has
-   * ended. What the handler throws then is no attempt, and no dead letter: the message is skipped, or handled if the
-   * handler returns. `onBatch` does not take it. Default: `"wait"`.
+   * `running: 1`: as `"last"`, and a newer message aborts `ctx.signal` of the message that runs; the newest message
+   * begins when that handler has ended. If the aborted handler throws, this is no attempt, and its message is skipped;
+   * if it returns, its message is handled. `onBatch` does not take it. Default: `"wait"`.
    */
   over?: Over | undefined;
 }
@@ -126,8 +126,8 @@ export interface FairOptions<P = unknown> {
   fair?: Fair<P> | undefined;
   /**
    * Returns by how many ms a message counts as older than it is, 0 to 30 days. Of the messages that wait (with `fair`:
-   * that wait for the same tenant), the oldest by this count is handled next. So no message waits for one that was
-   * stored later by more than the greatest value that the function returns. The order of a key is kept if all of its
+   * of those of one tenant), the oldest by this count is handled next. So a message may go before messages that were
+   * stored up to so many ms earlier, and before no others. The order of a key is kept if all of its
    * messages have one value. Called in the leader of the subscription, with the payload as it is stored; a payload for
    * which the function throws counts as it is. Default: the order of the log.
    */

@@ -101,8 +101,9 @@ export interface AnnouncedSettings extends Retry {
 }
 
 /**
- * Returns how many functions of tenants and of keys in limits the node with these settings has. One that has more leads
- * rather than one that has fewer, as of another version, which counts all messages as of one key, and does not share.
+ * Returns how many functions of tenants and of keys in limits the node with these settings has. A node that has
+ * more of them is preferred as the leader: a node of another version may lack some, and then counts all messages as of
+ * one key, and knows no tenants.
  */
 export function knowledge(settings: Iterable<AnnouncedSettings>): number {
   let sum = 0;

@@ -31,7 +31,10 @@ export interface StoreBody {
    * missing or of another version; a database that is away is waited for.
    */
   attach(host: StoreHost): Promise<StoreAttachment>;
-  /** Has a test learn of each transaction, whoever runs it: `begun` returns what is called at its end. */
+  /**
+   * For tests: calls `begun` when a transaction of the store begins, and the function that it returns when that one has
+   * ended.
+   */
   observe(begun: () => (transaction: EndedTransaction) => void): void;
   /** Number of rows that are neither published nor set aside. Rejects with errors of the database. */
   left(): Promise<number>;
@@ -41,17 +44,18 @@ export interface StoreBody {
 export interface EndedTransaction {
   /** `unknown`: it may have committed, or may still do so. */
   readonly outcome: "committed" | "rolled back" | "unknown";
-  /** False: messages of a key may be published in another order than that of the commits. */
+  /** False: messages of a key may be published in another order than that of the commits (`order: false`). */
   readonly ordered: boolean;
-  /** Messages, starts and signals that it has collected. */
+  /** Collected in `out`: messages, starts of runs and signals. */
   readonly recorded: readonly {
     readonly kind: "event" | "command" | "start" | "tell";
     /** Name of the contract or workflow. */
     readonly contract: string;
+    /** Key of the message, or id of the run; `null`: none. */
     readonly key: string | null;
     readonly id: string;
   }[];
-  /** Effects whose functions have run in it. */
+  /** Effects whose functions have run in it: of `handler`, `batch`, `once` and `flow.transaction`. */
   readonly effects: readonly { readonly scope: string; readonly id: string }[];
 }
 

@@ -249,7 +249,7 @@ export interface LimitOverride {
   readonly keys?: readonly KeyPause[];
   /** The numbers that count in place of the program's; absent: the program's count. */
   readonly set?: LimitSetting;
-  /** Reason why what is stored of the limit cannot be read: none of that has any effect. Absent: it is valid. */
+  /** Error of the stored setting, if it cannot be read: then all of it has no effect. Absent: it is valid. */
   readonly invalid?: string;
 }
 

@@ -43,18 +43,18 @@ await describeTrials("bench", [
     only: "bun",
   },
   {
+    what: "limits",
+    section: "limits",
+    tables: ["behind", "cost", "keys", "slot", "dead", "beside"].map((each) => `limits-${each}`),
+    only: "deno",
+  },
+  {
     what: "large numbers",
     section: "masses",
     tables: [
       ...["masses-events", "masses-events-memory"],
       ...["masses-runs", "masses-runs-memory", "masses-runs-wake", "masses-runs-woken"],
     ],
-    only: "deno",
-  },
-  {
-    what: "limits",
-    section: "limits",
-    tables: ["behind", "cost", "keys", "slot", "dead", "beside"].map((each) => `limits-${each}`),
     only: "deno",
   },
   { what: "weeks on virtual time", section: "weeks", tables: ["weeks-memory", "weeks-stored"], only: "bun" },
